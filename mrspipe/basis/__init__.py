@@ -1,0 +1,1 @@
+"""Spin systems and a pulse sequence to a basis set."""

@@ -1,0 +1,1 @@
+"""What travels between the stages: frozen value objects and their signal operators (numpy only)."""

@@ -1,0 +1,193 @@
+"""What the stages give: fits, concentrations, quality, failures. All values; nothing is computed when one is made."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from mrspipe.core.arrays import FloatArray, frozen_float
+from mrspipe.core.errors import AnalysisError
+
+# Sums that the field reports, in the order of the tables.
+SUMS: Mapping[str, tuple[str, ...]] = {
+    "tNAA": ("NAA", "NAAG"),
+    "tCr": ("Cr", "PCr"),
+    "tCho": ("GPC", "PCh"),
+    "Glx": ("Glu", "Gln"),
+}
+
+
+_FIT_ARRAYS = (
+    "amplitudes", "covariance", "crlb_covariance", "ppm", "data", "fit", "baseline", "macromolecules", "components"
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class TissueFractions:
+    """Volume fractions of the voxel: grey matter, white matter, cerebrospinal fluid. Each 0 to 1, sum 1."""
+
+    gm: float
+    wm: float
+    csf: float
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        values = (self.gm, self.wm, self.csf)
+        if not all(-1e-9 <= value <= 1 + 1e-9 for value in values) or abs(sum(values) - 1) > 1e-6:
+            raise AnalysisError(
+                f"Tissue fractions must lie in 0..1 and sum to 1, got GM {self.gm}, WM {self.wm}, CSF {self.csf}.",
+                code="tissue-fractions",
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FitResult:
+    """A fitted spectrum.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Fitted metabolites (macromolecules are not among them).
+    amplitudes : float array, shape (n,)
+        In units of the basis set times the data.
+    covariance : float array, shape (n, n)
+        Posterior covariance of the amplitudes: noise and priors.
+    crlb_covariance : float array, shape (n, n)
+        Cramer-Rao bound: noise only, the amplitude priors left out.
+    nuisance : mapping of str to float
+        Shared parameters with the unit in the name: ``shift_hz``, ``phase0_deg``, ``phase1_deg_per_ppm``,
+        ``lorentz_hz``, ``gauss_hz``, ``baseline_ed_per_ppm``.
+    ppm : float array, shape (n_ppm,)
+        Ascending.
+    data, fit, baseline, macromolecules : float array, shape (n_ppm,)
+        Real part after phase and shift were corrected; ``fit`` includes baseline and macromolecules.
+    components : float array, shape (n, n_ppm)
+        Each metabolite's part of ``fit``.
+    noise_sd : float
+        Standard deviation of ``data`` from its signal-free region.
+    proton_amplitude : float or None
+        As in `BasisSet`: amplitude of one proton at unit concentration.
+    status : str
+        ``"converged"``, or what went wrong in one word.
+    advice : tuple of str
+        What the user should know about this fit, in plain words.
+    """
+
+    names: tuple[str, ...]
+    amplitudes: FloatArray
+    covariance: FloatArray
+    crlb_covariance: FloatArray
+    nuisance: Mapping[str, float]
+    ppm: FloatArray
+    data: FloatArray
+    fit: FloatArray
+    baseline: FloatArray
+    macromolecules: FloatArray
+    components: FloatArray
+    noise_sd: float
+    proton_amplitude: float | None
+    status: str = "converged"
+    advice: tuple[str, ...] = ()
+    n_iterations: int = 0
+    macromolecule_model: str = ""
+
+    def __post_init__(self) -> None:
+        for name in _FIT_ARRAYS:
+            object.__setattr__(self, name, frozen_float(getattr(self, name)))
+
+    @property
+    def residual(self) -> FloatArray:
+        """Definition: data - fit, shape (n_ppm,)."""
+        return self.data - self.fit
+
+    def weights(self, metabolite: str) -> FloatArray | None:
+        """Row of 0 and 1 that picks a metabolite or one of `SUMS` out of ``amplitudes``; None when not fitted.
+
+        A sum needs only one of its members: with PCr and Cr merged in one entry, ``tCr`` is that entry.
+        """
+        members = SUMS.get(metabolite, (metabolite,))
+        row = np.array([1.0 if name in members else 0.0 for name in self.names])
+        return row if row.any() else None
+
+
+@dataclass(frozen=True, slots=True)
+class Concentration:
+    """One metabolite in one unit.
+
+    Parameters
+    ----------
+    metabolite : str
+    quantity : str
+        ``"ratio_tcr"``, ``"molal"`` (mmol/kg tissue water), ``"molar"`` (mmol/L tissue), ...
+    value, se_fit, se_total : float
+        NaN when it could not be measured; then ``reason`` says why. ``se_fit`` holds the noise and the fit's priors,
+        ``se_total`` also the constants and the tissue fractions.
+    crlb_pct : float
+        Cramer-Rao bound of the amplitude in percent of the amplitude.
+    reference : str
+        ``"tCr"`` or ``"water"``.
+    corrections : tuple of str
+    reason : str
+    """
+
+    metabolite: str
+    quantity: str
+    value: float
+    se_fit: float
+    se_total: float
+    crlb_pct: float
+    reference: str
+    corrections: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One quality measure. ``limit`` says what is expected, such as ``"<= 0.1"``; empty when it is only reported."""
+
+    name: str
+    value: float
+    unit: str = ""
+    limit: str = ""
+    passed: bool = True
+
+
+Verdict = Literal["good", "doubtful", "unusable"]
+
+
+@dataclass(frozen=True, slots=True)
+class QualityReport:
+    """Quality of one scan: metrics, verdict, and the reasons for it in plain words."""
+
+    metrics: tuple[Metric, ...]
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+
+    def metric(self, name: str) -> float:
+        """Value of a metric; NaN when it was not measured."""
+        return next((m.value for m in self.metrics if m.name == name), float("nan"))
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A scan that could not be analysed: a row with a reason, never a missing row."""
+
+    entities: Mapping[str, str] = field(default_factory=dict)
+    stage: str = ""
+    code: str = ""
+    message: str = ""
+    cure: str = ""
+
+    def row(self) -> dict[str, Any]:
+        """Give the row of ``failures.tsv``."""
+        return {
+            "participant_id": f"sub-{self.entities['sub']}" if "sub" in self.entities else "n/a",
+            "session_id": f"ses-{self.entities['ses']}" if "ses" in self.entities else "n/a",
+            "task_id": self.entities.get("task", "n/a"),
+            "run": self.entities.get("run", "n/a"),
+            "stage": self.stage,
+            "code": self.code,
+            "message": self.message,
+            "cure": self.cure,
+        }

@@ -1,0 +1,1 @@
+"""A signal and a basis set to amplitudes with their covariance."""

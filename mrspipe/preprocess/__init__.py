@@ -1,0 +1,1 @@
+"""Raw transients to one clean signal."""

@@ -1,0 +1,1 @@
+"""Finished results to pages people want to read; nothing is computed here."""

@@ -1,0 +1,1 @@
+"""Known truth to a BIDS study."""

@@ -1,0 +1,1 @@
+"""Anatomy and voxel position to tissue fractions."""
