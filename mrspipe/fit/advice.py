@@ -1,0 +1,63 @@
+"""What a user should know about a fit, in plain words."""
+
+import numpy as np
+
+from mrspipe.core.results import FitResult
+from mrspipe.fit.settings import FitSettings
+
+# Beyond these a line shape is not that of a brain at 3 T, in Hz.
+_NARROWEST_HZ, _WIDEST_HZ = 0.5, 25.0
+_LARGEST_RESIDUAL_RATIO = 1.2
+# A metabolite whose prior alone explains this share of its precision says little about the scan.
+_PRIOR_SHARE = 0.5
+
+
+def status_of(result: FitResult, *, converged: bool) -> str:
+    """One word: ``converged``, ``not-converged`` or ``undetermined``."""
+    if not np.isfinite(result.amplitudes).all() or not np.isfinite(result.covariance).all():
+        return "undetermined"
+    return "converged" if converged else "not-converged"
+
+
+def advice_for(result: FitResult, total_creatine: float, settings: FitSettings) -> tuple[str, ...]:
+    """List what limits the fit.
+
+    Parameters
+    ----------
+    result : FitResult
+    total_creatine : float
+        Amplitude that the priors are relative to.
+    settings : FitSettings
+    """
+    advice = []
+    if result.status == "not-converged":
+        advice.append("The fit was still moving at the last iteration; look at the residual before using it.")
+    ratio = float(np.std(result.residual) / result.noise_sd)
+    if ratio > _LARGEST_RESIDUAL_RATIO:
+        advice.append(
+            f"The residual is {ratio:.2f} times the noise: the model misses something in this spectrum, "
+            "so the standard errors are too small."
+        )
+    largest_ed = settings.baseline_ed_range[1] / (settings.range_ppm[1] - settings.range_ppm[0])
+    if result.nuisance["baseline_ed_per_ppm"] > 0.97 * largest_ed:
+        advice.append("The baseline is as flexible as it may be; amplitudes of broad signals are uncertain.")
+    width = result.nuisance["lorentz_hz"] + result.nuisance["gauss_hz"]
+    if not _NARROWEST_HZ < width < _WIDEST_HZ or result.nuisance["lorentz_hz"] < 0:
+        advice.append(
+            f"The fitted line shape ({result.nuisance['lorentz_hz']:.1f} Hz Lorentzian, "
+            f"{result.nuisance['gauss_hz']:.1f} Hz Gaussian) is not plausible."
+        )
+    held = _held_by_priors(result, total_creatine, settings)
+    if held:
+        advice.append(f"Mostly determined by their priors, not by this scan: {', '.join(held)}.")
+    return tuple(advice)
+
+
+def _held_by_priors(result: FitResult, total_creatine: float, settings: FitSettings) -> list[str]:
+    priors = settings.priors.ratios_to_tcr
+    deviations = dict(zip(result.names, np.sqrt(np.diag(result.covariance)), strict=True))
+    return [
+        name
+        for name in result.names
+        if name in priors and deviations[name] ** 2 > _PRIOR_SHARE * (priors[name].sd * total_creatine) ** 2
+    ]

@@ -1,0 +1,114 @@
+"""The smooth baseline: a penalised spline whose stiffness the data choose.
+
+Cubic P-spline (Eilers and Marx 1996, doi 10.1214/ss/1038425655) in the Demmler-Reinsch basis: orthonormal functions
+``B`` with a diagonal second-difference penalty ``d``. Eliminating the spline turns a Gram matrix ``Z'Z`` into
+``Z'Z - (B'Z)' diag(1 / (1 + k d)) (B'Z)``, so it never enters the fit's matrices; its effective dimension is
+``sum 1 / (1 + k d)``. The stiffness ``k`` is chosen by restricted maximum likelihood (REML).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.interpolate import BSpline
+from scipy.linalg import eigh
+from scipy.optimize import brentq
+
+from mrspipe.core.arrays import FloatArray
+
+
+@dataclass(frozen=True)
+class Spline:
+    """Baseline functions on the fitted bins.
+
+    Parameters
+    ----------
+    functions : float array, shape (n_ppm, n_functions)
+        Orthonormal columns.
+    penalty : float array, shape (n_functions,)
+        Ascending; zero for the straight lines.
+    """
+
+    functions: FloatArray
+    penalty: FloatArray
+
+    def shrinkage(self, stiffness: float) -> FloatArray:
+        """Share of each function that the data keep, shape (n_functions,): 1 / (1 + stiffness * penalty)."""
+        return 1.0 / (1.0 + stiffness * self.penalty)
+
+    def effective_dimension(self, stiffness: float) -> float:
+        """Definition: sum of the shrinkage."""
+        return float(self.shrinkage(stiffness).sum())
+
+    def stiffness_for(self, effective_dimension: float) -> float:
+        """Stiffness that gives an effective dimension."""
+        largest = self.penalty[-1]
+        low, high = np.log(1e-8 / largest), np.log(1e16 / largest)
+        return float(
+            np.exp(brentq(lambda log_k: self.effective_dimension(np.exp(log_k)) - effective_dimension, low, high))
+        )
+
+    def projected(self, columns: FloatArray) -> FloatArray:
+        """Coordinates of columns in the spline's functions: ``B'Z``."""
+        return np.asarray(self.functions.T @ columns)
+
+    def curve(self, values: FloatArray, stiffness: float) -> FloatArray:
+        """Smooth curve through ``values``, shape (n_ppm,)."""
+        return np.asarray(self.functions @ (self.shrinkage(stiffness) * self.projected(values)))
+
+
+def spline(ppm: FloatArray, functions_per_ppm: float) -> Spline:
+    """Build the baseline functions for equally spaced ``ppm``."""
+    low, high = float(ppm[0]), float(ppm[-1])
+    n_intervals = max(4, round((high - low) * functions_per_ppm))
+    step = (high - low) / n_intervals
+    knots = low + step * np.arange(-3, n_intervals + 4)
+    raw = BSpline.design_matrix(np.clip(ppm, low, high - 1e-9 * step), knots, 3).toarray()
+    differences = np.diff(np.eye(raw.shape[1]), 2, axis=0)
+    gram = raw.T @ raw
+    # Functions at the edges may see few bins; a small ridge keeps the Gram matrix invertible.
+    penalty, vectors = eigh(differences.T @ differences, gram + 1e-9 * np.trace(gram) / len(gram) * np.eye(len(gram)))
+    functions = raw @ vectors
+    penalty[:2] = 0.0
+    return Spline(functions / np.linalg.norm(functions, axis=0), np.maximum(penalty, 0.0))
+
+
+def choose_stiffness(
+    base: Spline, linear: FloatArray, data: FloatArray, prior: FloatArray, candidates: FloatArray
+) -> float:
+    """Choose the stiffness by REML for a model that is linear in its other parameters.
+
+    Parameters
+    ----------
+    base : Spline
+    linear : float array, shape (n_ppm, n_linear)
+        Columns of the model, in units of the noise.
+    data : float array, shape (n_ppm,)
+        In units of the noise.
+    prior : float array, shape (n_prior, n_linear)
+        Rows of the amplitude priors: their product with the amplitudes is expected to be 0 +- 1.
+    candidates : float array
+        Stiffnesses to try.
+
+    Returns
+    -------
+    float
+        The candidate with the smallest minus twice the restricted log likelihood.
+    """
+    gram = linear.T @ linear + prior.T @ prior
+    moment = linear.T @ data
+    energy = float(data @ data)
+    projected, projected_data = base.projected(linear), base.projected(data)
+    bent = base.penalty > 0
+
+    def criterion(stiffness: float) -> float:
+        keep = base.shrinkage(stiffness)
+        matrix = gram - (projected.T * keep) @ projected
+        right = moment - projected.T @ (keep * projected_data)
+        factor = np.linalg.cholesky(matrix)
+        solved = np.linalg.solve(factor, right)
+        misfit = energy - float(keep @ projected_data**2) - float(solved @ solved)
+        return float(
+            misfit + np.log1p(1.0 / (stiffness * base.penalty[bent])).sum() + 2.0 * np.log(np.diag(factor)).sum()
+        )
+
+    return float(min(candidates, key=criterion))

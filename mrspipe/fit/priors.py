@@ -1,0 +1,105 @@
+"""What is known before the data are seen, as rows and as means with standard deviations."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mrspipe.core.arrays import FloatArray
+from mrspipe.core.results import SUMS
+from mrspipe.fit.model import Layout
+from mrspipe.fit.settings import FitPriors
+
+# Phase and shift are found from the data; these only keep the Levenberg steps within reason.
+_PHASE0_SD_RAD = 2.0
+_SHIFT_SD_HZ = 20.0
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which linear column is what.
+
+    Parameters
+    ----------
+    metabolites : tuple of str
+        The first columns.
+    measured_mm : bool
+        The column after the metabolites is a measured macromolecule spectrum.
+    line_ratio : float array, shape (n_lines,)
+        Expected areas of the macromolecule lines relative to the first, the columns after that.
+    """
+
+    metabolites: tuple[str, ...]
+    measured_mm: bool
+    line_ratio: FloatArray
+
+    @property
+    def n_basis(self) -> int:
+        """Number of columns that come from the basis set."""
+        return len(self.metabolites) + self.measured_mm
+
+    @property
+    def n_linear(self) -> int:
+        """Number of linear columns."""
+        return self.n_basis + self.line_ratio.size
+
+    @property
+    def total_creatine(self) -> FloatArray:
+        """Row that sums Cr and PCr, shape (n_linear,)."""
+        return np.array(
+            [float(name in SUMS["tCr"]) for name in self.metabolites] + [0.0] * (self.n_linear - len(self.metabolites))
+        )
+
+
+def amplitude_rows(roles: Roles, priors: FitPriors, *, total_creatine: float, mm_amplitude: float) -> FloatArray:
+    """Rows whose product with the amplitudes is expected to be 0 +- 1, shape (n_rows, n_linear).
+
+    A ratio ``c / tCr = mean +- sd`` is the row ``(c - mean tCr) / (sd S)``, where the scale ``S`` is the tCr of the
+    preliminary fit: the row stays linear, and a wrong ``S`` changes its weight but not where it pulls.
+    """
+    rows = []
+    creatine = roles.total_creatine
+    ratios = dict(priors.ratios_to_tcr)
+    if "Cr" in roles.metabolites and "PCr" in roles.metabolites:
+        ratios["Cr"] = priors.creatine_fraction
+    for index, name in enumerate(roles.metabolites):
+        if name in ratios and creatine.any():
+            row = -ratios[name].mean * creatine
+            row[index] += 1.0
+            rows.append(row / (ratios[name].sd * total_creatine))
+    return np.vstack([*rows, *_line_rows(roles, priors, mm_amplitude), np.zeros(roles.n_linear)])
+
+
+def _line_rows(roles: Roles, priors: FitPriors, mm_amplitude: float) -> list[FloatArray]:
+    """Rows of the macromolecule lines.
+
+    Measured macromolecules: each line is a deviation with mean zero. Else the areas keep their expected ratios to a
+    common amplitude ``A`` that has a flat prior; ``A`` is eliminated, which leaves the rows' projection away from it.
+    """
+    first = roles.n_basis
+    lines = np.eye(roles.n_linear)[first:]
+    if roles.line_ratio.size == 0:
+        return []
+    if roles.measured_mm:
+        return list(lines / (priors.mm_deviation_sd * roles.line_ratio * mm_amplitude)[:, None])
+    weighted = lines / (priors.mm_amplitude_sd * roles.line_ratio * mm_amplitude)[:, None]
+    # In these units every row is (a_j / r_j - A) / const, so eliminating A subtracts the mean row.
+    return list(weighted - weighted.mean(axis=0))
+
+
+def theta_priors(
+    layout: Layout, priors: FitPriors, *, hz_per_ppm: float, basis_width_hz: float
+) -> tuple[FloatArray, FloatArray]:
+    """Means and standard deviations of the nonlinear parameters, each of shape (n_theta,)."""
+    mean, sd = np.zeros(layout.size), np.empty(layout.size)
+    mean[layout.LORENTZ] = priors.lorentz_hz - basis_width_hz
+    mean[layout.GAUSS] = priors.gauss_hz
+    sd[layout.PHASE0] = _PHASE0_SD_RAD
+    sd[layout.PHASE1] = np.deg2rad(priors.phase1_sd_deg_per_ppm)
+    sd[layout.SHIFT] = _SHIFT_SD_HZ
+    sd[layout.LORENTZ] = priors.lorentz_sd_hz
+    sd[layout.GAUSS] = priors.gauss_sd_hz
+    sd[layout.shifts] = priors.shift_sd_ppm * hz_per_ppm
+    sd[layout.widths] = priors.width_sd_hz
+    sd[layout.line_shifts] = priors.mm_shift_sd_ppm * hz_per_ppm
+    sd[layout.line_widths] = priors.mm_log_width_sd
+    return mean, sd

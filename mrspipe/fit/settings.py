@@ -1,0 +1,98 @@
+"""Settings of the fit: what is fitted, over which range, and what is known beforehand."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mrspipe.settings import Settings
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+class RatioPrior(Settings):
+    """What is known about a metabolite relative to total creatine."""
+
+    mean: float = 0.0
+    """Expected ratio."""
+    sd: Positive = 1.0
+    """Standard deviation of the expectation."""
+
+
+# Ratios to tCr at short echo time, wide on purpose: they hold weakly determined metabolites near physiology and are
+# left out of the Cramer-Rao bound. Orientation: ranges in Govindaraju 2000, doi
+# 10.1002/1099-1492(200005)13:3<129::AID-NBM619>3.0.CO;2-V. Assumed.
+_RATIOS = {
+    "Asp": (0.22, 0.15),
+    "GABA": (0.20, 0.12),
+    "GSH": (0.18, 0.12),
+    "Tau": (0.17, 0.12),
+    "PE": (0.17, 0.12),
+    "NAAG": (0.15, 0.12),
+    "Asc": (0.12, 0.10),
+    "Lac": (0.08, 0.08),
+    "sIns": (0.035, 0.03),
+    "Gly": (0.08, 0.08),
+    "Glc": (0.12, 0.10),
+    "Ala": (0.04, 0.05),
+}
+
+
+class FitPriors(Settings):
+    """Widths of the soft constraints; each is a Gaussian with the mean and standard deviation (SD) given."""
+
+    ratios_to_tcr: dict[str, RatioPrior] = Field(
+        default={name: RatioPrior(mean=mean, sd=sd) for name, (mean, sd) in _RATIOS.items()}
+    )
+    """Expected ratio to tCr of weakly determined metabolites."""
+    creatine_fraction: RatioPrior = RatioPrior(mean=0.53, sd=0.15)
+    """Expected Cr/tCr."""
+    shift_sd_ppm: Positive = 0.004
+    """SD of each metabolite's own shift, in ppm."""
+    width_sd_hz: Positive = 0.3
+    """SD of each metabolite's own extra Lorentzian width, in Hz."""
+    lorentz_hz: float = 3.0
+    """Expected Lorentzian width common to all lines, including the width already in the basis set, in Hz."""
+    lorentz_sd_hz: Positive = 1.5
+    """SD of the common Lorentzian width, in Hz."""
+    gauss_hz: float = 4.5
+    """Expected Gaussian width common to all lines, in Hz."""
+    gauss_sd_hz: Positive = 1.5
+    """SD of the common Gaussian width, in Hz."""
+    phase1_sd_deg_per_ppm: Positive = 5.0
+    """SD of the first-order phase around zero, in degrees per ppm."""
+    mm_amplitude_sd: Positive = 0.4
+    """SD of each macromolecule line's area, relative to its expected area (macromolecules not measured)."""
+    mm_deviation_sd: Positive = 0.12
+    """SD of each macromolecule line's deviation from a measured spectrum, relative to its expected area."""
+    mm_shift_sd_ppm: Positive = 0.015
+    """SD of each macromolecule line's shift, in ppm."""
+    mm_log_width_sd: Positive = 0.15
+    """SD of the natural logarithm of each macromolecule line's width."""
+
+
+class FitSettings(Settings):
+    """How a spectrum is fitted."""
+
+    range_ppm: tuple[float, float] = (0.2, 4.2)
+    """Part of the spectrum that is fitted, in ppm."""
+    metabolites: tuple[str, ...] = ()
+    """Metabolites to fit; empty: all of the basis set."""
+    mm: Literal["auto", "parametrised", "basis"] = "auto"
+    """Macromolecules: a measured entry of the basis set with deviations (basis), Gaussians (parametrised), or the
+    first where the basis set has one (auto)."""
+    duration_s: Positive = 0.512
+    """Part of the FID that is used, in s; later points hold only noise in vivo."""
+    max_shift_ppm: Positive = 0.4
+    """Largest shift that referencing looks for, in ppm."""
+    spline_functions_per_ppm: Positive = 15.0
+    """Density of the baseline's B-splines; their stiffness is chosen from the data."""
+    baseline_ed_range: tuple[float, float] = (2.2, 28.0)
+    """Smallest and largest effective dimension of the baseline that are tried."""
+    max_iterations: Annotated[int, Field(ge=1)] = 40
+    """Most Levenberg-Marquardt iterations of one stage."""
+    tolerance: Positive = 0.05
+    """A stage ends when an iteration lowers the objective (minus twice the log posterior) by less than this."""
+    allow_basis_mismatch: bool = False
+    """Fit with a basis set of another echo time or field nevertheless."""
+    priors: FitPriors = FitPriors()
+    """Soft constraints."""

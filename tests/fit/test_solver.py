@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+from brain_like import make_signal
+
+from mrspipe.fit.model import Layout
+from mrspipe.fit.prepare import prepare
+from mrspipe.fit.priors import amplitude_rows, theta_priors
+from mrspipe.fit.settings import FitSettings
+from mrspipe.fit.solver import Problem, at, curvature, minimise
+from mrspipe.fit.uncertainty import amplitude_covariance
+
+SETTINGS = FitSettings()
+
+
+@pytest.fixture(scope="module")
+def problem(basis):
+    signal = make_signal(basis, noise=0.3)
+    prepared = prepare(basis, signal.axis, SETTINGS)
+    sigma = 0.3 * np.sqrt(1024) * signal.axis.dwell_s
+    mean, sd = theta_priors(prepared.model.layout, SETTINGS.priors, hz_per_ppm=127.7, basis_width_hz=basis.linewidth_hz)
+    rows = amplitude_rows(prepared.roles, SETTINGS.priors, total_creatine=8 / sigma, mm_amplitude=3 / sigma)
+    data = prepared.grid.spectra(signal.fid, signal.axis)[prepared.model.window].real / sigma
+    return Problem(prepared.model, prepared.base, data, rows, mean, sd, prepared.base.stiffness_for(6.0))
+
+
+@pytest.fixture(scope="module")
+def somewhere(problem):
+    return problem.theta_mean + 0.5 * problem.theta_sd * np.random.default_rng(2).uniform(-1, 1, problem.theta_sd.size)
+
+
+def test_the_derivative_is_the_slope_of_the_model(problem, somewhere):
+    model = problem.model
+    rng = np.random.default_rng(0)
+    amplitudes = rng.uniform(0.5, 2, model.layout.n_basis + model.layout.n_lines)
+    analytic = model.derivative(somewhere, model.evaluate(somewhere), amplitudes)
+    for index in range(model.layout.size):
+        step = np.zeros(model.layout.size)
+        step[index] = 1e-5
+        ahead, behind = (amplitudes @ model.evaluate(somewhere + sign * step).spectra.real for sign in (1, -1))
+        slope = (ahead - behind) / 2e-5
+        # Times before zero are clipped, so slope and derivative agree there only to the size of the wrapped end.
+        np.testing.assert_allclose(analytic[:, index], slope, atol=1e-4 * np.abs(slope).max() + 1e-9)
+
+
+def test_amplitudes_and_baseline_solve_the_full_linear_system(problem, somewhere):
+    # Slow twin: spline coefficients as explicit unknowns with their penalty as rows.
+    solution = at(problem, somewhere)
+    columns, base = solution.columns, problem.base
+    n = columns.shape[1]
+    design = np.block(
+        [
+            [columns, base.functions],
+            [problem.amplitude_prior, np.zeros((len(problem.amplitude_prior), base.penalty.size))],
+            [np.zeros((base.penalty.size, n)), np.diag(np.sqrt(problem.stiffness * base.penalty))],
+        ]
+    )
+    target = np.concatenate([problem.data, np.zeros(len(design) - problem.data.size)])
+    unknowns, *_ = np.linalg.lstsq(design, target, rcond=None)
+    np.testing.assert_allclose(solution.amplitudes, unknowns[:n], rtol=1e-5, atol=1e-5 * np.abs(unknowns[:n]).max())
+    misfit = np.sum((target - design @ unknowns) ** 2)
+    prior = np.sum(((somewhere - problem.theta_mean) / problem.theta_sd) ** 2)
+    assert solution.objective == pytest.approx(misfit + prior, rel=1e-6)
+
+
+def test_the_descent_is_minus_half_the_slope_of_the_objective(problem, somewhere):
+    _, descent = curvature(problem, at(problem, somewhere))
+    n_linear = at(problem, somewhere).amplitudes.size
+    np.testing.assert_allclose(descent[:n_linear], 0, atol=1e-6 * np.abs(descent).max())
+    for index in (Layout.PHASE0, Layout.SHIFT, Layout.LORENTZ, Layout.GAUSS, 7, 20, -3):
+        step = np.zeros(somewhere.size)
+        step[index] = 1e-4 * problem.theta_sd[index]
+        slope = (at(problem, somewhere + step).objective - at(problem, somewhere - step).objective) / (2 * step[index])
+        assert descent[n_linear:][index] == pytest.approx(-slope / 2, rel=2e-3, abs=1e-5 * np.abs(descent).max())
+
+
+def test_the_covariance_is_the_inverse_of_the_full_curvature(problem):
+    # Slow twin: the Hessian of all unknowns with the spline among them, inverted as a whole.
+    everything = np.arange(problem.theta_mean.size)
+    solution = minimise(problem, problem.theta_mean, free=everything, tolerance=0.01, max_iterations=40)
+    slopes = problem.model.derivative(solution.theta, solution.evaluation, solution.amplitudes)
+    jacobian = np.hstack([solution.columns, slopes, problem.base.functions])
+    full = jacobian.T @ jacobian
+    n_linear, n_theta = solution.amplitudes.size, everything.size
+    full[:n_linear, :n_linear] += problem.amplitude_prior.T @ problem.amplitude_prior
+    rest = np.arange(n_linear, n_linear + n_theta)
+    full[rest, rest] += problem.theta_sd**-2.0
+    last = np.arange(n_linear + n_theta, len(full))
+    full[last, last] += problem.stiffness * problem.base.penalty
+    expected = np.linalg.inv(full)[:4, :4]
+    np.testing.assert_allclose(amplitude_covariance(problem, solution, 4), expected, rtol=1e-4)
+
+
+def test_the_minimum_is_a_minimum(problem):
+    everything = np.arange(problem.theta_mean.size)
+    solution = minimise(problem, problem.theta_mean, free=everything, tolerance=1e-6, max_iterations=60)
+    assert solution.converged
+    rng = np.random.default_rng(8)
+    for _ in range(20):
+        elsewhere = solution.theta + 0.02 * problem.theta_sd * rng.standard_normal(solution.theta.size)
+        assert at(problem, elsewhere).objective > solution.objective - 1e-6

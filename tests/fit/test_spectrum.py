@@ -1,0 +1,138 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from brain_like import TRUTH, make_basis, make_signal
+
+from mrspipe.core.axis import SpectralAxis
+from mrspipe.core.errors import AnalysisError, ConfigError
+from mrspipe.core.operators import phased, shifted
+from mrspipe.core.signal import Signal
+from mrspipe.fit.grid import BandGrid
+from mrspipe.fit.reference import noise_sd
+from mrspipe.fit.settings import FitSettings
+from mrspipe.fit.spectrum import fit_spectrum
+
+SETTINGS = FitSettings()
+
+
+def test_the_noise_is_what_theory_says(axis):
+    # Independent noise of variance s^2 in each of n points gives a spectrum of variance n (s dwell)^2 per part.
+    grid = BandGrid.of(axis, 0.512)
+    rng = np.random.default_rng(4)
+    found = []
+    for _ in range(20):
+        noise = rng.standard_normal(axis.n_points) + 1j * rng.standard_normal(axis.n_points)
+        found.append(noise_sd(Signal(noise, ("time",), axis), grid))
+    # 20 x 2 x about 700 differences: the standard error of the mean is below 1 %.
+    assert np.mean(found) == pytest.approx(np.sqrt(1024) * axis.dwell_s, rel=0.02)
+
+
+def test_amplitudes_come_back_within_their_standard_errors(basis):
+    # The true ratios are the prior means or have no prior, so no bias is expected.
+    fits = [fit_spectrum(make_signal(basis, noise=0.3, seed=seed), basis, SETTINGS) for seed in range(12)]
+    mean = np.mean([fit.amplitudes for fit in fits], axis=0)
+    se = np.mean([np.sqrt(np.diag(fit.covariance)) for fit in fits], axis=0)
+    truth = np.array([TRUTH[name] for name in basis.names])
+    assert (np.abs(mean - truth) < 3 * se / np.sqrt(12) + 0.01 * truth).all()
+    assert all(fit.status == "converged" for fit in fits)
+
+
+@pytest.mark.slow
+def test_stated_errors_cover_the_truth_when_truths_vary_as_the_priors_say(basis):
+    rng = np.random.default_rng(11)
+    inside = []
+    for seed in range(120):
+        creatine, share = 8.0, rng.normal(0.53, 0.15)
+        truth = {name: value * rng.normal(1, 0.1) for name, value in TRUTH.items()}
+        truth |= {"Cr": creatine * share, "PCr": creatine * (1 - share), "GABA": creatine * rng.normal(0.20, 0.12)}
+        fit = fit_spectrum(make_signal(basis, noise=0.6, seed=seed, truth=truth), basis, SETTINGS)
+        errors = (fit.amplitudes - [truth[name] for name in fit.names]) / np.sqrt(np.diag(fit.covariance))
+        inside.append(np.abs(errors) < 1.96)
+    coverage = np.mean(inside, axis=0)
+    # Binomial standard error at 120 spectra is 2 %. The macromolecules of these spectra sit at their expected places,
+    # so some metabolites are covered more often than 95 %; none may be covered less.
+    assert (coverage > 0.95 - 3 * 0.02).all(), dict(zip(basis.names, coverage, strict=True))
+
+
+@pytest.mark.parametrize("phase_deg", [180, 90, -120, 45])
+@pytest.mark.parametrize("shift_hz", [12.0, -13.0])
+def test_phase_and_shift_of_the_scanner_do_not_matter(basis, phase_deg, shift_hz):
+    plain = make_signal(basis, noise=0.3)
+    turned = phased(shifted(plain.fid, plain.axis, shift_hz), np.deg2rad(phase_deg))
+    expected = fit_spectrum(plain, basis, SETTINGS)
+    found = fit_spectrum(replace(plain, samples=turned), basis, SETTINGS)
+    change = np.abs(found.amplitudes - expected.amplitudes) / np.sqrt(np.diag(expected.covariance))
+    assert change.max() < 0.25
+    assert found.nuisance["shift_hz"] - expected.nuisance["shift_hz"] == pytest.approx(shift_hz, abs=0.1)
+    turn = (found.nuisance["phase0_deg"] - expected.nuisance["phase0_deg"] - phase_deg + 180) % 360 - 180
+    assert turn == pytest.approx(0, abs=2.0)
+
+
+def test_the_unit_of_the_data_scales_the_amplitudes_alone(basis):
+    plain = make_signal(basis, noise=0.3)
+    expected, found = (
+        fit_spectrum(replace(plain, samples=plain.fid * factor), basis, SETTINGS) for factor in (1.0, 1e-7)
+    )
+    np.testing.assert_allclose(found.amplitudes * 1e7, expected.amplitudes, rtol=1e-6)
+    np.testing.assert_allclose(found.covariance * 1e14, expected.covariance, rtol=1e-5)
+
+
+def test_the_basis_may_be_sampled_differently(basis):
+    signal = make_signal(basis, noise=0.3)
+    finer = make_basis(SpectralAxis(4096, 1 / 4000, 127.7e6, 4.65))
+    expected, found = (fit_spectrum(signal, one, SETTINGS) for one in (basis, finer))
+    np.testing.assert_allclose(found.amplitudes, expected.amplitudes, rtol=0.02)
+
+
+def test_a_measured_macromolecule_entry_is_used_and_recovered(basis, axis):
+    lines = replace(make_signal(basis, noise=0.0), samples=make_signal(basis, noise=0.0).fid)
+    without = make_signal(basis, noise=0.0, macromolecules=0.0)
+    # What is left is the macromolecules with the common Gaussian; 3 units of it are in the data.
+    shape = (lines.fid - without.fid) / 3.0
+    measured = replace(basis, names=(*basis.names, "Mac"), fids=np.vstack([basis.fids, shape]))
+    fit = fit_spectrum(make_signal(basis, noise=0.3), measured, SETTINGS)
+    assert fit.macromolecule_model == "measured shape with deviations"
+    truth = np.array([TRUTH[name] for name in fit.names])
+    assert (np.abs(fit.amplitudes - truth) < 4 * np.sqrt(np.diag(fit.covariance)) + 0.02 * truth).all()
+
+
+def test_the_parts_add_up_to_the_fit(basis):
+    fit = fit_spectrum(make_signal(basis, noise=0.3), basis, SETTINGS)
+    np.testing.assert_allclose(fit.components.sum(axis=0) + fit.macromolecules + fit.baseline, fit.fit, atol=1e-9)
+
+
+def test_the_same_input_gives_the_same_bytes(basis):
+    first, second = (fit_spectrum(make_signal(basis, noise=0.3), basis, SETTINGS) for _ in range(2))
+    assert first.amplitudes.tobytes() == second.amplitudes.tobytes()
+
+
+def test_a_basis_of_another_echo_time_is_refused_unless_allowed(basis, axis):
+    signal = make_signal(basis, noise=0.3)
+    other = make_basis(axis, echo_time_s=0.144)
+    with pytest.raises(ConfigError, match="144 ms, the spectrum has 30 ms"):
+        fit_spectrum(signal, other, SETTINGS)
+    assert fit_spectrum(signal, other, FitSettings(allow_basis_mismatch=True)).status == "converged"
+
+
+def test_a_basis_of_another_field_is_refused(basis):
+    other = make_basis(SpectralAxis(2048, 1 / 2000, 64e6, 4.65))
+    with pytest.raises(ConfigError, match=r"64\.00 MHz"):
+        fit_spectrum(make_signal(basis, noise=0.3), other, SETTINGS)
+
+
+def test_a_metabolite_that_the_basis_lacks_is_named(basis):
+    with pytest.raises(ConfigError, match="no PE"):
+        fit_spectrum(make_signal(basis, noise=0.3), basis, FitSettings(metabolites=("NAA", "Cr", "PE")))
+
+
+def test_a_spectrum_without_noise_has_no_uncertainty_and_is_refused(basis):
+    with pytest.raises(AnalysisError, match="no noise"):
+        fit_spectrum(replace(make_signal(basis, noise=0.3), samples=np.zeros(2048, complex)), basis, SETTINGS)
+
+
+def test_the_crlb_is_larger_than_the_posterior_where_a_prior_adds_knowledge(basis):
+    fit = fit_spectrum(make_signal(basis, noise=3.0), basis, SETTINGS)
+    assert (np.diag(fit.crlb_covariance) > 0.999 * np.diag(fit.covariance)).all()
+    gaba = fit.names.index("GABA")
+    assert fit.crlb_covariance[gaba, gaba] > 1.05 * fit.covariance[gaba, gaba]
