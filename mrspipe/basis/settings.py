@@ -1,0 +1,24 @@
+"""Settings of the basis set of a study."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mrspipe.settings import Settings
+
+
+class BasisSettings(Settings):
+    """Where the basis set comes from: a file, or a simulation of the sequence that the sidecars name."""
+
+    file: str = ""
+    """LCModel .basis file; empty: simulate."""
+    metabolites: tuple[str, ...] = ()
+    """Metabolites to simulate; empty: all that are known."""
+    sequence: Literal["press", "steam", "slaser", "spin_echo", "pulse_acquire"] | None = None
+    """Sequence to simulate; none: what the scan's PulseSequenceType says."""
+    te1_s: Annotated[float, Field(gt=0)] | None = None
+    """First echo time of PRESS, in s; none: 12 ms, at most half of the echo time (assumed)."""
+    mixing_time_s: Annotated[float, Field(gt=0)] | None = None
+    """Mixing time of STEAM, in s; none: what the scan's MixingTime says."""
+    linewidth_hz: Annotated[float, Field(ge=0)] = 1.0
+    """Lorentzian width of the simulated lines, in Hz; the fit adds what is missing."""

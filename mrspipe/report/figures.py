@@ -1,0 +1,311 @@
+"""The figures of the report: finished numbers and labels in, a matplotlib `Figure` out.
+
+Spectra are drawn with ppm falling from left to right, as the field does.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mrspipe.core.arrays import FloatArray
+from mrspipe.core.errors import FileError
+from mrspipe.core.results import FitResult
+from mrspipe.core.volume import Volume
+from mrspipe.report.svg import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    LIGHT,
+    ORANGE,
+    PAPER,
+    PURPLE,
+    SKY,
+    VERMILION,
+    page_style,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PPM_RANGE = (0.2, 4.2)
+MAIN_METABOLITES = ("Glu", "Gln", "tNAA", "tCr", "tCho", "Ins")
+GROUP_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+SERIES = (BLUE, VERMILION, GREEN, PURPLE)
+MARKERS = {"good": "o", "doubtful": "^", "unusable": "x"}
+
+
+def fit_figure(
+    fit: FitResult, *, metabolites: Sequence[str] = MAIN_METABOLITES, ppm_range: tuple[float, float] = PPM_RANGE
+) -> "Figure":
+    """Draw a spectrum with its fit and baseline, the residual above on the same scale, single metabolites below.
+
+    The band behind the residual is twice the noise SD to either side. Each metabolite (or sum of `SUMS`) has a line of
+    its own; small ones are enlarged by a power of two, which is written at the end of their line.
+
+    Parameters
+    ----------
+    fit : FitResult
+    metabolites : sequence of str
+        Those to be drawn below; what was not fitted is left out.
+    ppm_range : tuple of float
+        Lowest and highest chemical shift, in ppm.
+    """
+    shown = _shown(fit.ppm, ppm_range)
+    parts = _parts(fit, metabolites, shown)
+    with page_style():
+        limits = _limits(fit.data[shown], fit.fit[shown], fit.baseline[shown], fit.macromolecules[shown])
+        above = _limits(fit.residual[shown], np.array([-2.0, 2.0]) * fit.noise_sd)
+        share = float(np.clip((above[1] - above[0]) / (limits[1] - limits[0]), 0.1, 1.0))
+        below = max(0.17 * len(parts), 0.05)
+        figure = _figure(7.0, 0.6 + 2.9 * (share + 1.0 + below))
+        top, main, bottom = figure.subplots(3, 1, sharex=True, height_ratios=(share, 1.0, below))
+        _draw_residual(top, fit, shown)
+        _draw_fit(main, fit, shown)
+        _draw_parts(bottom, fit.ppm[shown], parts)
+        main.set_ylim(limits)
+        top.set_ylim(_centred(above, share * (limits[1] - limits[0])))
+        for axes in (top, main):
+            _bare(axes)
+        _ppm_axis(bottom, ppm_range)
+        return figure
+
+
+def voxel_figure(anatomy: Volume, mask: Volume) -> "Figure":
+    """Draw three orthogonal slices of the anatomy through the middle of the voxel, with the voxel's outline.
+
+    Parameters
+    ----------
+    anatomy : Volume
+    mask : Volume
+        Share of the voxel in each image element, on the grid of the anatomy.
+
+    Raises
+    ------
+    FileError
+        The mask is empty or on another grid.
+    """
+    if mask.data.shape != anatomy.data.shape or not np.allclose(mask.affine, anatomy.affine, atol=1e-3):
+        raise FileError("The voxel mask is not on the grid of the anatomical image.", code="mask-grid")
+    if not np.any(mask.data > 0.5):
+        raise FileError("The voxel lies outside the anatomical image.", code="mask-empty")
+    image, voxel, size_mm = _upright(anatomy, mask)
+    middle = np.argwhere(voxel > 0.5).mean(axis=0).round().astype(int)
+    window = np.quantile(image[image > image.min()], (0.02, 0.995)) if np.ptp(image) else (0.0, 1.0)
+    grey = np.round(np.clip((image - window[0]) / max(window[1] - window[0], 1e-12), 0, 1), 2)
+    with page_style():
+        figure = _figure(7.0, 2.7)
+        side_mm = np.array(image.shape) * size_mm
+        row = figure.subplots(1, 3, width_ratios=(side_mm[1], side_mm[0], side_mm[0]))
+        for across, (axes, name) in enumerate(zip(row, ("Sagittal", "Coronal", "Axial"), strict=True)):
+            plane, outline = (np.take(volume, middle[across], across) for volume in (grey, voxel))
+            _slice(axes, plane, outline, np.delete(size_mm, across))
+            axes.set_title(name, fontweight="normal")
+            for text, place in zip(("P", "A") if across == 0 else ("L", "R"), (0.02, 0.98), strict=True):
+                axes.annotate(text, (place, 0.03), xycoords="axes fraction", color="white", fontsize=8,
+                              ha="left" if place < 0.5 else "right")  # fmt: skip
+        return figure
+
+
+def paired_figure(
+    panels: Mapping[str, Mapping[str, FloatArray]], *, conditions: Sequence[str], y_label: str
+) -> "Figure":
+    """Draw every subject as a line over the conditions, one block a group, one panel a treatment or session.
+
+    The thick line joins the group's means; its bars are one SD to either side.
+
+    Parameters
+    ----------
+    panels : mapping of title to (mapping of group to float array, shape (n_subjects, n_conditions))
+        NaN where a subject was not measured.
+    conditions : sequence of str
+        Labels of the columns.
+    y_label : str
+        Quantity and unit.
+    """
+    groups = list(dict.fromkeys(group for blocks in panels.values() for group in blocks))
+    with page_style():
+        width = 1.1 + max(2.4, 1.15 * len(groups) * max(len(conditions), 1.3)) * len(panels)
+        figure = _figure(min(width, 9.6), 3.4)
+        row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        for axes, (title, blocks) in zip(row, panels.items(), strict=True):
+            for place, group in enumerate(groups):
+                if group in blocks:
+                    _block(axes, blocks[group], place * (len(conditions) + 0.4), GROUP_COLOURS[place % 6])
+            _block_labels(axes, groups, conditions)
+            axes.set_title(title, pad=22)
+        row[0].set_ylabel(y_label)
+        return figure
+
+
+def quality_figure(panels: Mapping[str, Mapping[str, Mapping[str, FloatArray]]]) -> "Figure":
+    """Draw one dot a scan: a panel a metric, a column a group, a marker a verdict.
+
+    Parameters
+    ----------
+    panels : mapping of metric label to (group to (verdict to float array, shape (n_scans,)))
+    """
+    from matplotlib.lines import Line2D
+
+    with page_style():
+        figure = _figure(min(1.0 + 3.0 * len(panels), 9.6), 3.2)
+        row = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axes, (metric, groups) in zip(row, panels.items(), strict=True):
+            for place, by_verdict in enumerate(groups.values()):
+                _strip(axes, by_verdict, place, GROUP_COLOURS[place % 6])
+            axes.set_xticks(range(len(groups)), [*groups])
+            axes.set_xlim(-0.6, len(groups) - 0.4)
+            axes.set_ylabel(metric)
+            axes.grid(axis="y", color=LIGHT, linewidth=0.6)
+            axes.set_axisbelow(True)
+        used = [v for v in MARKERS if any(np.size(by.get(v, ())) for g in panels.values() for by in g.values())]
+        handles = [Line2D([], [], color=GREY, marker=MARKERS[v], linestyle="", label=v) for v in used]
+        figure.legend(handles=handles, loc="outside upper right", ncols=3)
+        return figure
+
+
+def _parts(fit: FitResult, metabolites: Sequence[str], shown: slice) -> dict[str, FloatArray]:
+    """Give the part of the fit that belongs to each metabolite or sum, where it was fitted."""
+    rows = {name: fit.weights(name) for name in metabolites}
+    return {name: row @ fit.components[:, shown] for name, row in rows.items() if row is not None}
+
+
+def _draw_residual(axes: "Axes", fit: FitResult, shown: slice) -> None:
+    axes.axhspan(-2 * fit.noise_sd, 2 * fit.noise_sd, color=LIGHT, alpha=0.6, linewidth=0)
+    axes.plot(fit.ppm[shown], fit.residual[shown], color=INK, linewidth=0.7)
+    _side_label(axes, "Residual", 0.0)
+
+
+def _draw_fit(axes: "Axes", fit: FitResult, shown: slice) -> None:
+    ppm = fit.ppm[shown]
+    axes.plot(ppm, fit.data[shown], color=INK, linewidth=0.8, label="Data")
+    axes.plot(ppm, fit.fit[shown], color=VERMILION, linewidth=1.1, label="Fit")
+    axes.plot(ppm, fit.baseline[shown], color=BLUE, linewidth=1.0, linestyle="--", label="Baseline")
+    if np.any(fit.macromolecules):
+        axes.plot(ppm, fit.macromolecules[shown], color=GREEN, linewidth=1.0, label="Macromolecules")
+    axes.legend(loc="upper right", ncols=4, bbox_to_anchor=(1.0, 1.06), borderaxespad=0.0, handlelength=1.6)
+    axes.set_ylabel("Signal (a.u.)", fontsize=8.5)
+
+
+def _draw_parts(axes: "Axes", ppm: FloatArray, parts: Mapping[str, FloatArray]) -> None:
+    unit = max((float(np.ptp(part)) for part in parts.values()), default=0.0) or 1.0
+    for row, (name, part) in enumerate(parts.items()):
+        gain = _power_of_two(unit, float(np.ptp(part)))
+        axes.plot(ppm, -row + 0.85 * gain * part / unit, color=SERIES[row % len(SERIES)], linewidth=0.9)
+        _side_label(axes, name, -row)
+        _side_label(axes, f"×{gain}" if gain > 1 else "", -row, right=True)
+    axes.set_ylim(-max(len(parts), 1) + 0.6, 1.0)
+
+
+def _figure(width_in: float, height_in: float) -> "Figure":
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width_in, height_in), layout="constrained", dpi=100)
+
+
+def _shown(ppm: FloatArray, ppm_range: tuple[float, float]) -> slice:
+    return slice(int(np.searchsorted(ppm, ppm_range[0])), int(np.searchsorted(ppm, ppm_range[1], side="right")))
+
+
+def _limits(*curves: FloatArray) -> tuple[float, float]:
+    """Give the lowest and highest value with a margin of 4 % on both sides; never an empty range."""
+    values = np.concatenate([np.ravel(curve) for curve in curves])
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+    margin = 0.04 * (high - low) or 1.0
+    return low - margin, high + margin
+
+
+def _centred(limits: tuple[float, float], span: float) -> tuple[float, float]:
+    middle, span = (limits[0] + limits[1]) / 2, max(span, limits[1] - limits[0])
+    return middle - span / 2, middle + span / 2
+
+
+def _upright(anatomy: Volume, mask: Volume) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Turn both so that the indices run to the right, to the front and up; give the size of an element in mm too."""
+    from nibabel.orientations import apply_orientation, io_orientation
+
+    turns = io_orientation(anatomy.affine)  # type: ignore[no-untyped-call]
+    size_mm = np.linalg.norm(anatomy.affine[:3, :3], axis=0)[np.argsort(turns[:, 0])]
+    image, voxel = (apply_orientation(volume.data, turns) for volume in (anatomy, mask))  # type: ignore[no-untyped-call]
+    return image, voxel, size_mm
+
+
+def _slice(axes: "Axes", image: FloatArray, voxel: FloatArray, size_mm: FloatArray) -> None:
+    extent = (0.0, image.shape[0] * size_mm[0], 0.0, image.shape[1] * size_mm[1])
+    axes.imshow(image.T, origin="lower", extent=extent, cmap="gray", vmin=0, vmax=1, interpolation="bilinear")
+    centres = [(np.arange(n) + 0.5) * mm for n, mm in zip(image.shape, size_mm, strict=True)]
+    axes.contour(*centres, voxel.T, levels=[0.5], colors=[ORANGE], linewidths=1.4)
+    axes.set_axis_off()
+
+
+def _power_of_two(unit: float, span: float) -> int:
+    """Give the largest power of two, up to 64, that keeps the curve within the unit."""
+    if span <= 0:
+        return 1
+    return int(2 ** np.clip(np.floor(np.log2(unit / span)), 0, 6))
+
+
+def _ppm_axis(axes: "Axes", ppm_range: tuple[float, float]) -> None:
+    axes.set_xlim(ppm_range[1], ppm_range[0])
+    axes.set_xticks(np.arange(np.ceil(2 * ppm_range[0]) / 2, ppm_range[1] + 1e-9, 0.5))
+    axes.set_xlabel("Chemical shift (ppm)")
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+
+
+def _bare(axes: "Axes") -> None:
+    axes.set_yticks([])
+    axes.tick_params(bottom=False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_visible(False)
+
+
+def _side_label(axes: "Axes", text: str, height: float, *, right: bool = False) -> None:
+    """Write beside the axes, at a height of the data."""
+    axes.annotate(text, (float(right), height), (4 if right else -4, 0), xycoords=("axes fraction", "data"),
+                  textcoords="offset points", ha="left" if right else "right", va="center", fontsize=8,
+                  color=GREY if right else INK)  # fmt: skip
+
+
+def _block(axes: "Axes", values: FloatArray, left: float, colour: str) -> None:
+    """Draw one group: thin lines for subjects, the means with bars of one SD."""
+    places = left + np.arange(values.shape[1])
+    nudge = np.zeros(len(values)) if values.shape[1] > 1 else _spread(values[:, 0])
+    for subject, shift in zip(values, nudge, strict=True):
+        axes.plot(places + shift, subject, color=colour, alpha=0.4, linewidth=0.8, marker="o", markersize=3)
+    counts = np.sum(np.isfinite(values), axis=0)
+    if not counts.all():
+        return
+    means = np.nanmean(values, axis=0)
+    sds = np.sqrt(np.nansum((values - means) ** 2, axis=0) / np.maximum(counts - 1, 1))
+    axes.errorbar(places, means, yerr=np.where(counts > 1, sds, np.nan), color=colour, linewidth=2.2, elinewidth=1.4,
+                  capsize=3, marker="o", markersize=6, markeredgecolor=PAPER, zorder=5)  # fmt: skip
+
+
+def _block_labels(axes: "Axes", groups: Sequence[str], conditions: Sequence[str]) -> None:
+    lefts = [place * (len(conditions) + 0.4) for place in range(len(groups))]
+    axes.set_xticks(
+        [left + column for left in lefts for column in range(len(conditions))], list(conditions) * len(groups)
+    )
+    axes.set_xlim(-0.6, lefts[-1] + len(conditions) - 0.4)
+    for place, (left, group) in enumerate(zip(lefts, groups, strict=True)):
+        axes.annotate(group, (left + (len(conditions) - 1) / 2, 1), (0, 1), xycoords=("data", "axes fraction"),
+                      textcoords="offset points", ha="center", va="bottom", color=GROUP_COLOURS[place % 6],
+                      fontweight="bold", annotation_clip=False)  # fmt: skip
+    axes.grid(axis="y", color=LIGHT, linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _strip(axes: "Axes", by_verdict: Mapping[str, FloatArray], place: int, colour: str) -> None:
+    for verdict, values in by_verdict.items():
+        axes.scatter(place + _spread(np.asarray(values)), values, s=20, color=colour, alpha=0.75, linewidth=1.0,
+                     marker=MARKERS.get(verdict, "s"))  # fmt: skip
+
+
+def _spread(values: FloatArray) -> FloatArray:
+    """Give each dot a sideways place by its rank, so that dots of similar height do not cover each other."""
+    ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
+    pattern = np.array([0.0, 0.1, -0.1, 0.2, -0.2, 0.05, -0.15, 0.15, -0.05])
+    return pattern[ranks % len(pattern)]

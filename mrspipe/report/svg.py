@@ -1,0 +1,134 @@
+"""A matplotlib figure as SVG that can stand inside an HTML page.
+
+The text stays text (it takes the page's font, can be searched and read aloud), nothing refers to anything outside
+the page, and the same figure gives the same bytes.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from html import escape
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# The colours that follow the page, light or dark. The paper is not quite white so that white itself stays white.
+INK, GREY, LIGHT, PAPER = "#1f2933", "#697586", "#dde2e8", "#fffffe"
+# Colours that stay apart for colour-blind readers (Okabe and Ito 2008, "Color universal design").
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"
+_PAGE_COLOURS = {
+    INK: "currentColor",
+    GREY: f"var(--figure-grey, {GREY})",
+    LIGHT: f"var(--figure-light, {LIGHT})",
+    PAPER: f"var(--paper, {PAPER})",
+    BLUE: f"var(--figure-blue, {BLUE})",
+    VERMILION: f"var(--figure-vermilion, {VERMILION})",
+    GREEN: f"var(--figure-green, {GREEN})",
+}
+_PX_PER_PT = 1.4
+
+_STYLE: Mapping[str, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9.0,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.labelsize": 9.0,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": INK,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "lines.solid_capstyle": "round",
+    "lines.solid_joinstyle": "round",
+    "svg.fonttype": "none",
+    "axes.unicode_minus": True,
+}
+
+
+@contextmanager
+def page_style() -> Iterator[None]:
+    """Draw in the look of the report; whatever the user's own matplotlib settings are, they are not used."""
+    import matplotlib as mpl
+
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)  # type: ignore[arg-type]
+        yield
+
+
+def inline_svg(figure: "Figure", *, key: str, label: str) -> str:
+    """Give the ``<svg>`` element of a figure.
+
+    Parameters
+    ----------
+    figure : Figure
+    key : str
+        Name that no other figure on the page has; it keeps the ids of the page apart.
+    label : str
+        What the figure shows, for readers who do not see it.
+
+    Returns
+    -------
+    str
+        One element that fills the width its container gives, up to its natural size.
+    """
+    import matplotlib as mpl
+
+    buffer = StringIO()
+    with page_style():
+        mpl.rcParams["svg.hashsalt"] = key
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+    drawing = _following_page(_own_ids(_only_drawing(buffer.getvalue()), key))
+    return _labelled(drawing, label, width_px=round(72 * figure.get_figwidth() * _PX_PER_PT))
+
+
+def _only_drawing(text: str) -> str:
+    """Drop the XML head, comments and metadata, the fixed size and the white space that nothing shows."""
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
+    head, body = text.split(">", 1)
+    head = re.sub(r'\s(width|height|version|xmlns(:xlink)?)="[^"]*"', "", head)
+    packed = re.sub(r">[ \n]+<", "><", body).strip()
+    return f"{head}>{packed}"
+
+
+def _own_ids(text: str, key: str) -> str:
+    """Keep only the ids that something refers to, and put the figure's key before them."""
+    used = set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", text))
+    prefix = re.sub(r"[^\w-]", "_", key)
+
+    def renamed(match: re.Match[str]) -> str:
+        return f' id="{prefix}-{match[1]}"' if match[1] in used else ""
+
+    text = re.sub(r'\sid="([^"]*)"', renamed, text)
+    return re.sub(r"(url\(#|href=\"#)", rf"\g<1>{prefix}-", text)
+
+
+def _following_page(text: str) -> str:
+    """Let the page decide the font, the neutral colours, and those that are too dark for a dark page."""
+    text = re.sub(r"(font(?:-family)?): (\d+(?:\.\d+)?px )?'DejaVu Sans'[^;\"]*", _font, text)
+    for colour, replacement in _PAGE_COLOURS.items():
+        text = re.sub(rf"((?:fill|stroke): ){colour}\b", rf"\g<1>{replacement}", text)
+    return text
+
+
+def _font(match: re.Match[str]) -> str:
+    return f"font-size: {match[2].strip()}" if match[2] else "font-family: inherit"
+
+
+def _labelled(text: str, label: str, *, width_px: int) -> str:
+    head = f'<svg role="img" aria-label="{escape(label)}" style="max-width: {width_px}px"'
+    return text.replace("<svg", head, 1)
