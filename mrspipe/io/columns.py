@@ -1,0 +1,136 @@
+"""What the columns of the tables mean: written as JSON beside each table. The order is the order of the columns."""
+
+from collections.abc import Mapping
+from typing import Any
+
+Descriptions = Mapping[str, str | Mapping[str, Any]]
+
+
+def _in(units: str, description: str) -> dict[str, str]:
+    return {"Description": description, "Units": units}
+
+
+_SCAN: Descriptions = {
+    "participant_id": "Participant, as in participants.tsv.",
+    "session_id": "Session, as in the participant's sessions.tsv; n/a when the dataset has none.",
+    "task_id": "Task label without its prefix; n/a when the scan has none.",
+    "run": "Run label; n/a when the scan has none.",
+}
+
+_VERDICT: dict[str, Any] = {
+    "Description": "Quality of the scan.",
+    "Levels": {
+        "good": "All limits are kept.",
+        "doubtful": "A limit is not kept; the scan is analysed and flagged.",
+        "unusable": "The scan is left out of the group analysis.",
+    },
+}
+
+CONCENTRATIONS: Descriptions = {
+    "spectrum": "The scan: its file name without suffix.",
+    "metabolite": "Short name as in LCModel, or one of the sums tNAA, tCr, tCho, Glx.",
+    "amplitude": "Amplitude of the fit, in units of the basis set times the data.",
+    "se_fit": "Standard error of the amplitude from noise and the fit's priors.",
+    "crlb_pct": _in("%", "Cramer-Rao lower bound of the amplitude: noise only, priors left out."),
+    "ratio_tcr": "Ratio to total creatine.",
+    "ratio_tcr_se": "Total standard error of ratio_tcr.",
+    "molal": _in("mmol/kg", "Concentration per tissue water."),
+    "molal_se": _in("mmol/kg", "Total standard error of molal: fit, tissue fractions and constants."),
+    "molar": _in("mmol/L", "Concentration per volume of tissue."),
+    "molar_se": _in("mmol/L", "Total standard error of molar: fit, tissue fractions and constants."),
+    "unit_reason": "Why a concentration is n/a.",
+    "fwhm_hz": _in("Hz", "Line width of the spectrum: full width at half maximum."),
+    "snr": "Signal-to-noise ratio of the spectrum.",
+    "status": "converged, or what went wrong with the fit.",
+}
+
+MEASUREMENTS: Descriptions = {
+    **_SCAN,
+    "metabolite": CONCENTRATIONS["metabolite"],
+    "quantity": {
+        "Description": "What value is.",
+        "Levels": {
+            "ratio_tcr": "Ratio to total creatine.",
+            "molal": "mmol per kg of tissue water.",
+            "molar": "mmol per L of tissue.",
+            "alpha_molar": "molar, corrected for the levels of grey and white matter (doi 10.1002/jmri.24903).",
+            "institutional": "Ratio to the water signal without tissue and relaxation corrections.",
+        },
+    },
+    "value": "The measured value, in the unit of quantity.",
+    "se_fit": "Standard error of value from noise and the fit's priors.",
+    "se_total": "Standard error of value that also holds the tissue fractions and constants.",
+    "crlb_pct": CONCENTRATIONS["crlb_pct"],
+    "fwhm_hz": CONCENTRATIONS["fwhm_hz"],
+    "snr": CONCENTRATIONS["snr"],
+    "verdict": _VERDICT,
+    "included": "false when the row is left out of the group analysis.",
+    "reason": "Why it is left out, or why value is n/a.",
+}
+
+CONTRASTS: Descriptions = {
+    "contrast": "Name of the comparison, as in the study's configuration.",
+    "metabolite": CONCENTRATIONS["metabolite"],
+    "quantity": "What was compared, as in measurements.tsv.",
+    "model": "Statistical model or test.",
+    "n_subjects": "Participants in the analysis.",
+    "n_scans": "Scans in the analysis.",
+    "estimate": "Estimated difference or slope, in the unit of quantity.",
+    "se": "Standard error of estimate.",
+    "ci_low": "Lower end of the 95 % confidence interval of estimate.",
+    "ci_high": "Upper end of the 95 % confidence interval of estimate.",
+    "statistic": "Test statistic.",
+    "df": "Degrees of freedom of the test.",
+    "p": "Two-sided p value.",
+    "p_adjusted": "p value adjusted for the number of outcomes or comparisons.",
+    "effect": "Standardised effect size.",
+    "effect_name": "Which effect size it is.",
+    "effect_ci_low": "Lower end of the 95 % confidence interval of effect.",
+    "effect_ci_high": "Upper end of the 95 % confidence interval of effect.",
+    "bf01": "Bayes factor: evidence for no effect over evidence for an effect.",
+    "tost_p": "p value of the equivalence test (two one-sided tests).",
+    "tost_bound": "Bound of the equivalence test, in the unit of effect.",
+    "note": "What to know about this row, or why it could not be computed.",
+}
+
+QUALITY: Descriptions = {
+    **_SCAN,
+    "verdict": _VERDICT,
+    "reasons": "Reasons for the verdict, separated by semicolons.",
+    "snr": CONCENTRATIONS["snr"],
+    "fwhm_hz": CONCENTRATIONS["fwhm_hz"],
+    "fwhm_ppm": _in("ppm", "Line width of the spectrum: full width at half maximum."),
+    "residual_ratio": "Size of the fit's residual relative to the noise.",
+    "crlb_glu_pct": _in("%", "Cramer-Rao lower bound of glutamate."),
+    "shift_hz": _in("Hz", "Frequency shift found by the fit."),
+    "baseline_ed_per_ppm": _in("1/ppm", "Flexibility of the baseline: effective dimension per ppm."),
+    "n_transients_used": "Transients that were averaged.",
+}
+
+EXCLUSIONS: Descriptions = {
+    **_SCAN,
+    "metabolite": CONCENTRATIONS["metabolite"],
+    "analysis": "The analysis it was left out of.",
+    "reason": "Why it was left out.",
+}
+
+FAILURES: Descriptions = {
+    **_SCAN,
+    "stage": "Stage at which the scan failed.",
+    "code": "Short name of the problem.",
+    "message": "What is wrong.",
+    "cure": "What to do about it.",
+}
+
+FIT: Descriptions = {
+    "ppm": _in("ppm", "Chemical shift."),
+    "data": "Real part of the spectrum after phase and shift were corrected.",
+    "fit": "The whole fit: metabolites, macromolecules and baseline.",
+    "baseline": "Baseline.",
+    "macromolecules": "Macromolecules.",
+}
+
+
+def fit_descriptions(metabolites: tuple[str, ...]) -> Descriptions:
+    """Describe the columns of the table of a fit, which has one for each metabolite."""
+    return {**FIT, **{name: f"{name}'s part of the fit." for name in metabolites}}

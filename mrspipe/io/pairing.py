@@ -1,0 +1,224 @@
+"""Which water reference, anatomy and tissue maps belong to a spectrum.
+
+The order is always: what the sidecar names, then what the file names imply, then nothing with the reason. Where two
+files fit equally well nothing is chosen: the user is asked.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mrspipe.core.errors import ConfigError, FileError, PairingError
+from mrspipe.core.signal import ScanKey
+from mrspipe.io.names import BidsFile, is_part_of, parse_names, resolve_links
+
+TISSUES = ("GM", "WM", "CSF")
+NO_WATER = "no water reference"
+NO_TISSUE = "no tissue maps"
+
+# Acquisition labels that say what a reference is for, not how it was acquired (BIDS suggests the first two).
+_REFERENCE_ROLES = frozenset({"conc", "ecc", "ref", "water"})
+_NATIVE_SPACES = frozenset({"T1w", "orig"})
+
+
+def pair_water(
+    scan: BidsFile, sidecar: Mapping[str, Any], references: Sequence[BidsFile], *, root: Path
+) -> BidsFile | None:
+    """Find the water reference of a scan.
+
+    ``ReferenceSignal`` of the sidecar decides; else the reference with the same entities; else the one reference of
+    the session whose entities are all among the scan's (a reference without ``task`` serves all tasks). Of several, the
+    one for concentrations (``acq-conc``) is taken.
+
+    Parameters
+    ----------
+    scan : BidsFile
+    sidecar : mapping
+    references : sequence of BidsFile
+        All ``mrsref`` images of the dataset or the subject.
+    root : Path
+
+    Returns
+    -------
+    BidsFile or None
+        None when there is none.
+
+    Raises
+    ------
+    PairingError
+        ``water-choice``: several fit; ``water-missing``: the sidecar names a file that is not there.
+    """
+    if sidecar.get("ReferenceSignal"):
+        return _only_water(_named_water(scan, sidecar["ReferenceSignal"], root), scan)
+    visit = [r for r in references if _visit(r.entities) == _visit(scan.entities)]
+    same = [r for r in visit if is_part_of(r.entities, scan.entities) and is_part_of(scan.entities, r.entities)]
+    fewer = [r for r in visit if is_part_of(r.entities, scan.entities)]
+    other_role = [r for r in visit if is_part_of(_without_role(r, scan), scan.entities)]
+    return _only_water(same or fewer or other_role, scan)
+
+
+def _visit(entities: Mapping[str, str]) -> tuple[str | None, str | None]:
+    return entities.get("sub"), entities.get("ses")
+
+
+def _without_role(reference: BidsFile, scan: BidsFile) -> dict[str, str]:
+    """The reference's entities without an ``acq`` that only says that it is a reference."""
+    entities = dict(reference.entities)
+    role = entities.get("acq", "").removeprefix(scan.entities.get("acq", ""))
+    if role in _REFERENCE_ROLES:
+        del entities["acq"]
+    return entities
+
+
+def _named_water(scan: BidsFile, links: Any, root: Path) -> list[BidsFile]:
+    where = f"{scan.path.name}, ReferenceSignal"
+    paths = resolve_links(links, root=root, subject=scan.entities["sub"], where=where)
+    missing = [path for path in paths if not path.is_file()]
+    if missing:
+        raise PairingError(
+            f"The sidecar names a water reference that is not there: {_below(missing[0], root)}.",
+            where=where,
+            cure="Add the file, or correct or remove the key.",
+            code="water-missing",
+        )
+    return list(parse_names(paths))
+
+
+def _only_water(candidates: Sequence[BidsFile], scan: BidsFile) -> BidsFile | None:
+    for_concentration = [r for r in candidates if r.entities.get("acq", "").endswith("conc")]
+    chosen = for_concentration if len(for_concentration) == 1 else candidates
+    if len(chosen) > 1:
+        raise PairingError(
+            f"{' and '.join(r.path.name for r in chosen)} both fit as water reference.",
+            where=scan.path.name,
+            cure="Name one in ReferenceSignal of the scan's sidecar, as a BIDS URI (bids::sub-01/mrs/...).",
+            code="water-choice",
+        )
+    return chosen[0] if chosen else None
+
+
+def pair_anatomy(
+    scan: BidsFile, sidecar: Mapping[str, Any], images: Sequence[BidsFile], *, root: Path
+) -> tuple[Path | None, str]:
+    """Find the anatomical image of a scan.
+
+    ``AnatomicalImage`` of the sidecar decides; else the one T1w image of the session; else the one of the subject.
+
+    Returns
+    -------
+    path : Path or None
+    note : str
+        Why there is none.
+    """
+    if sidecar.get("AnatomicalImage"):
+        where = f"{scan.path.name}, AnatomicalImage"
+        links = resolve_links(sidecar["AnatomicalImage"], root=root, subject=scan.entities["sub"], where=where)
+        there = [path for path in links if path.is_file()]
+        missing = f"AnatomicalImage names {_below(links[0], root)}, which is not there"
+        return (there[0], "") if there else (None, missing)
+    of_subject = [image for image in images if image.entities.get("sub") == scan.entities["sub"]]
+    of_session = [image for image in of_subject if image.entities.get("ses") == scan.entities.get("ses")]
+    candidates = of_session or of_subject
+    if len(candidates) > 1:
+        names = ", ".join(image.path.name for image in candidates)
+        return None, f"several T1w images fit ({names}); name one in AnatomicalImage of the scan's sidecar"
+    return (candidates[0].path, "") if candidates else (None, "no T1w image")
+
+
+@dataclass(frozen=True, slots=True)
+class TissueSource:
+    """Tissue maps of one derivative folder: every probability map in the space of the T1w image, by subject."""
+
+    name: str
+    folder: Path
+    by_subject: Mapping[str, tuple[BidsFile, ...]] = field(default_factory=dict)
+
+    def maps_of(self, key: ScanKey) -> tuple[dict[str, Path], str]:
+        """Give the maps of a scan, and why there are none.
+
+        Maps of the scan's session come first; maps without a session serve all sessions.
+
+        Raises
+        ------
+        PairingError
+            ``tissue-choice``: two maps of one tissue fit.
+        """
+        files = self.by_subject.get(key.sub, ())
+        of_session = [file for file in files if file.entities.get("ses") == key.ses]
+        fitting = of_session or [file for file in files if "ses" not in file.entities]
+        by_tissue = {t: [f.path for f in fitting if f.entities["label"] == t] for t in TISSUES}
+        for tissue, paths in by_tissue.items():
+            if len(paths) > 1:
+                raise PairingError(
+                    f"Two {tissue} maps fit: {paths[0].name} and {paths[1].name}.",
+                    where=str(self.folder),
+                    cure="Keep one per session in this folder.",
+                    code="tissue-choice",
+                )
+        missing = [tissue for tissue, paths in by_tissue.items() if not paths]
+        if len(missing) == len(TISSUES):
+            return {}, f"{NO_TISSUE} of this {'session' if files else 'subject'} in {self.name}"
+        if missing:
+            return {}, f"{NO_TISSUE} of {', '.join(missing)} in {self.name}"
+        return {tissue: paths[0] for tissue, paths in by_tissue.items()}, ""
+
+
+def find_tissue_source(root: Path, derivatives: Mapping[str, Path], subjects: Sequence[str]) -> TissueSource | None:
+    """Find the one derivative folder that holds tissue maps of the subjects.
+
+    Parameters
+    ----------
+    root : Path
+    derivatives : mapping of name to Path
+        Folders to look in; empty: every folder under ``root/derivatives``.
+    subjects : sequence of str
+        Labels without ``sub-``.
+
+    Returns
+    -------
+    TissueSource or None
+
+    Raises
+    ------
+    ConfigError
+        ``tissue-choice``: several hold maps.
+    FileError
+        A named folder is not there.
+    """
+    for name, folder in derivatives.items():
+        if not folder.is_dir():
+            raise FileError("The folder does not exist.", where=f"derivatives {name}={folder}", code="derivatives")
+    under_root = {path.name: path for path in sorted((root / "derivatives").glob("*")) if path.is_dir()}
+    folders = dict(derivatives) or under_root
+    sources = [TissueSource(n, f, _tissue_maps(f, subjects)) for n, f in folders.items()]
+    filled = [source for source in sources if any(source.by_subject.values())]
+    if len(filled) > 1:
+        choices = " or ".join(f"-d {source.name}={source.folder}" for source in filled)
+        raise ConfigError(
+            f"Several folders hold tissue maps: {', '.join(source.name for source in filled)}.",
+            where=str(root / "derivatives"),
+            cure=f"Name one: {choices}.",
+            code="tissue-choice",
+        )
+    return filled[0] if filled else None
+
+
+def _tissue_maps(folder: Path, subjects: Sequence[str]) -> dict[str, tuple[BidsFile, ...]]:
+    return {subject: _tissue_maps_of(folder, subject) for subject in subjects}
+
+
+def _tissue_maps_of(folder: Path, subject: str) -> tuple[BidsFile, ...]:
+    # Only these folders are looked into: walking the whole tree of a derivative takes minutes on large studies.
+    subject_dir = f"sub-{subject}/"
+    places = ("", subject_dir, f"{subject_dir}*/", f"{subject_dir}ses-*/*/")
+    found = [path for place in places for path in folder.glob(f"{place}sub-{subject}_*label-*_probseg.nii*")]
+    return tuple(file for file in parse_names(found) if file.is_nifti and _is_native_tissue_map(file))
+
+
+def _below(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+
+
+def _is_native_tissue_map(file: BidsFile) -> bool:
+    return file.entities.get("label") in TISSUES and file.entities.get("space", "T1w") in _NATIVE_SPACES

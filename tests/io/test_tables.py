@@ -1,0 +1,153 @@
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mrspipe.core.errors import FileError
+from mrspipe.io.tables import format_cell, join_tables, plain, read_json, read_table, write_json, write_table
+
+
+def _read(tmp_path, text):
+    path = tmp_path / "t.tsv"
+    path.write_bytes(text.encode("utf-8"))
+    return read_table(path)
+
+
+_NUMBERS = st.floats(-1e300, 1e300) | st.sampled_from([math.nan, math.inf, -math.inf])
+
+
+@given(st.lists(_NUMBERS, min_size=1, max_size=20))
+def test_numbers_come_back_to_ten_digits_and_nan_as_nan(tmp_path_factory, values):
+    path = tmp_path_factory.mktemp("t") / "t.tsv"
+    write_table(path, pd.DataFrame({"value": values}))
+    back = read_table(path)["value"].to_numpy(dtype=float)
+    # Half a unit of the tenth digit, relative to a first digit of 1; the smallest doubles have fewer digits.
+    np.testing.assert_allclose(back, values, rtol=5e-10, atol=1e-300)
+
+
+_WORDS = st.text(st.characters(codec="utf-8"), max_size=12)
+
+
+@given(st.lists(_WORDS, min_size=1, max_size=10))
+def test_text_comes_back_with_its_spaces_folded_and_nothing_as_missing(tmp_path_factory, words):
+    path = tmp_path_factory.mktemp("t") / "t.tsv"
+    write_table(path, pd.DataFrame({"note_id": words}))
+    back = read_table(path)["note_id"]
+    missing = {"", "n/a", "N/A", "NA", "NaN", "nan", "<NA>", "NaT"}
+    folded = [" ".join(word.split()) for word in words]
+    assert [None if pd.isna(b) else b for b in back] == [None if word in missing else word for word in folded]
+
+
+@given(st.lists(st.booleans(), min_size=1), st.lists(st.integers(-(2**62), 2**62), min_size=1))
+def test_truth_and_whole_numbers_come_back_as_they_are(tmp_path_factory, truths, numbers):
+    folder = tmp_path_factory.mktemp("t")
+    write_table(folder / "b.tsv", pd.DataFrame({"included": truths}))
+    write_table(folder / "i.tsv", pd.DataFrame({"n": numbers}))
+    assert read_table(folder / "b.tsv")["included"].tolist() == truths
+    assert read_table(folder / "i.tsv")["n"].tolist() == numbers
+
+
+def test_a_table_that_was_read_is_written_with_the_same_bytes(tmp_path):
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=50) * 10.0 ** rng.integers(-20, 20, 50)
+    table = pd.DataFrame({"participant_id": ["sub-01"] * 50, "run": ["01"] * 50, "value": values, "note": [None] * 50})
+    first, second = tmp_path / "1.tsv", tmp_path / "2.tsv"
+    write_table(first, table)
+    write_table(second, read_table(first))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_what_names_things_stays_text(tmp_path):
+    table = _read(tmp_path, "participant_id\trun\tacq\tage\n01\t1\t7\t30\n")
+    assert table.iloc[0].tolist() == ["01", "1", "7", 30]
+
+
+def test_a_column_with_leading_zeros_stays_text(tmp_path):
+    assert _read(tmp_path, "code\n007\n010\n")["code"].tolist() == ["007", "010"]
+
+
+def test_missing_is_written_as_na_and_never_as_zero(tmp_path):
+    write_table(tmp_path / "t.tsv", pd.DataFrame({"a": [np.nan], "b": [None], "c": [pd.NA], "d": [pd.NaT], "e": [""]}))
+    assert (tmp_path / "t.tsv").read_text().splitlines()[1] == "\t".join(["n/a"] * 5)
+
+
+def test_a_tab_or_line_end_in_a_cell_does_not_break_the_table():
+    assert format_cell("two\tcells\nor lines") == "two cells or lines"
+
+
+def test_minus_zero_is_zero():
+    assert format_cell(-0.0) == "0"
+
+
+def test_the_dictionary_describes_the_columns_that_are_there(tmp_path):
+    write_table(tmp_path / "t.tsv", pd.DataFrame({"a": [1]}), {"a": "First.", "b": "Not there."})
+    assert json.loads((tmp_path / "t.json").read_text()) == {"a": {"Description": "First."}}
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="a is there more than once"):
+        write_table(tmp_path / "t.tsv", pd.DataFrame([[1, 2]], columns=["a", "a"]))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "empty"),
+        ("a\tb\n1\t2\n3\n", "Line 3 has 1 cells but the header has 2"),
+        ("a\ta\n1\t2\n", "names a column twice: a"),
+    ],
+)
+def test_what_is_not_a_table_is_refused_with_the_place(tmp_path, text, message):
+    with pytest.raises(FileError, match=message):
+        _read(tmp_path, text)
+
+
+def test_a_table_of_a_spreadsheet_program_is_read(tmp_path):
+    table = _read(tmp_path, "\ufeffa\tb\r\n1\tx\r\n")
+    assert table.columns.tolist() == ["a", "b"]
+    assert table.iloc[0].tolist() == [1, "x"]
+
+
+def test_joined_tables_agree_on_the_type_of_a_column(tmp_path):
+    (tmp_path / "1.tsv").write_text("session_id\tdose\nses-1\t1\n")
+    (tmp_path / "2.tsv").write_text("session_id\tdose\tnote\nses-1\tn/a\tlate\n")
+    table = join_tables([tmp_path / "1.tsv", tmp_path / "2.tsv"], {"participant_id": ["sub-01", "sub-02"]})
+    assert table["participant_id"].tolist() == ["sub-01", "sub-02"]
+    assert table["dose"].dtype == float
+    assert math.isnan(table["dose"][1])
+    assert table["note"][1] == "late"
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | _WORDS,
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_WORDS, inner, max_size=4),
+        max_leaves=10,
+    )
+)
+def test_json_comes_back_exactly(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("t") / "t.json"
+    write_json(path, {"content": content})
+    assert read_json(path) == {"content": content}
+
+
+def test_json_has_the_same_bytes_in_any_order(tmp_path):
+    write_json(tmp_path / "1.json", {"a": 1, "b": [np.float64(0.1), np.nan]})
+    write_json(tmp_path / "2.json", {"b": (0.1, None), "a": np.int64(1)})
+    assert (tmp_path / "1.json").read_bytes() == (tmp_path / "2.json").read_bytes()
+
+
+def test_an_object_without_a_json_form_is_refused():
+    with pytest.raises(TypeError, match="object cannot be written as JSON"):
+        plain(object())
+
+
+@pytest.mark.parametrize("text", ["[1]", "{", "\x80"])
+def test_what_is_not_a_json_object_is_refused(tmp_path, text):
+    (tmp_path / "x.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(FileError, match=r"x\.json"):
+        read_json(tmp_path / "x.json")
