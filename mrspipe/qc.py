@@ -76,7 +76,8 @@ def assess(clean: Scan, fit: FitResult, settings: QcSettings) -> QualityReport:
     """
     metrics = (*_limited(clean, fit, settings), *_reported(clean, fit))
     unusable = _unusable(fit, {metric.name: metric.value for metric in metrics}, settings)
-    doubtful = [_reason(metric) for metric in metrics if not metric.passed]
+    bounded = {_bound_name(name): name for name in settings.doubtful_above_crlb_pct}
+    doubtful = [_reason(metric, bounded) for metric in metrics if not metric.passed]
     verdict: Verdict = "unusable" if unusable else "doubtful" if doubtful else "good"
     return QualityReport(metrics, verdict, tuple(unusable or doubtful))
 
@@ -123,7 +124,7 @@ def _limited(clean: Scan, fit: FitResult, settings: QcSettings) -> tuple[Metric,
     width_hz = _line_width_hz(fit)
     residual = float(fit.residual.std() / fit.noise_sd) if fit.noise_sd > 0 else _NAN
     bounds = [
-        _at_most(f"crlb_{name.lower()}_pct", _crlb_pct(fit, name), "%", limit)
+        _at_most(_bound_name(name), _crlb_pct(fit, name), "%", limit)
         for name, limit in settings.doubtful_above_crlb_pct.items()
     ]
     snr = signal_to_noise(fit)
@@ -169,8 +170,12 @@ def _unusable(fit: FitResult, values: Mapping[str, float], settings: QcSettings)
     return reasons
 
 
-def _reason(metric: Metric) -> str:
-    """Say in plain words which limit was passed."""
+def _bound_name(metabolite: str) -> str:
+    return f"crlb_{metabolite.lower()}_pct"
+
+
+def _reason(metric: Metric, bounded: Mapping[str, str]) -> str:
+    """Say in plain words which limit was passed; ``bounded`` is the metabolite of each bound."""
     words = {
         "snr": "the signal-to-noise ratio",
         "fwhm_ppm": "the line width",
@@ -178,7 +183,7 @@ def _reason(metric: Metric) -> str:
     }
     name = words.get(metric.name)
     if name is None:
-        name = f"the relative Cramer-Rao bound of {metric.name.removeprefix('crlb_').removesuffix('_pct')}"
+        name = f"the relative Cramer-Rao bound of {bounded[metric.name]}"
     unit = f" {metric.unit}" if metric.unit else ""
     return f"{name} is {metric.value:.3g}{unit}, expected {metric.limit}"
 

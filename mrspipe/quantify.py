@@ -79,6 +79,8 @@ class QuantifySettings(Settings):
     """Where the water reference does not state its echo and repetition time, take those of the metabolites."""
     water_concentration_mmol: Positive | None = None
     """Visible water of the voxel in mmol/L instead of that of its tissues; not for molal values."""
+    calibration: Positive = 1.0
+    """Factor on all water-referenced values, found with a phantom or a spectrum of known concentration."""
     alpha: Positive = 0.5
     """Ratio of the concentration in white matter to that in grey matter, for alpha_molar."""
     alpha_metabolites: tuple[str, ...] = ("GABA", "Glu", "Gln", "Glx")
@@ -248,7 +250,7 @@ def _water_referenced(
             _factor(member, quantity, constants, reference.timing, settings) if weight else 0.0
             for member, weight in zip(fit.names, row, strict=True)
         ]
-        return np.array(picked) / reference.amplitude
+        return settings.calibration * np.array(picked) / reference.amplitude
 
     factor = factors(reference.constants)
     value = float(factor @ fit.amplitudes)
@@ -403,6 +405,8 @@ def _corrections(tissue: TissueFractions, settings: QuantifySettings) -> tuple[s
     done.append(f"water relaxation: set '{settings.relaxation}'; metabolite relaxation: table of 3 T")
     if own:
         done.append(f"stated in the settings: {', '.join(own)}")
+    if settings.calibration != 1:
+        done.append(f"multiplied by {settings.calibration:g} (calibration)")
     if settings.assume_long_tr:
         done.append("full relaxation assumed (TR long)")
     if settings.water_as_metabolites:

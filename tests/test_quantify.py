@@ -145,6 +145,18 @@ def test_a_stated_water_concentration_replaces_that_of_the_tissues():
     assert find(levels[1], "Glu", "molal").value == pytest.approx(find(levels[0], "Glu", "molal").value)
 
 
+def test_a_calibration_multiplies_every_water_referenced_value_and_is_stated():
+    fit, water = made_fit({"Cr": 1.0}), made_water(1000.0)
+    tissue = TissueFractions(0.8, 0.2, 0.0)
+    plain, calibrated = (
+        concentrations(fit, water, tissue, PRESS, QuantifySettings(calibration=factor)) for factor in (1.0, 0.9)
+    )
+    for quantity, factor in (("molar", 0.9), ("molal", 0.9), ("ratio_tcr", 1.0)):
+        values = [find(levels, "Cr", quantity).value for levels in (plain, calibrated)]
+        assert values[1] == pytest.approx(factor * values[0])
+    assert "multiplied by 0.9 (calibration)" in find(calibrated, "Cr", "molar").corrections
+
+
 def test_a_sum_is_the_sum_of_its_members_each_with_its_own_relaxation():
     fit = made_fit({"NAA": 1.0, "NAAG": 0.2, "Cr": 1.0})
     levels = concentrations(fit, made_water(1e4), TissueFractions(0.5, 0.5, 0), PRESS, QuantifySettings())

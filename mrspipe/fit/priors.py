@@ -8,10 +8,13 @@ from mrspipe.core.arrays import FloatArray
 from mrspipe.core.results import SUMS
 from mrspipe.fit.model import Layout
 from mrspipe.fit.settings import FitPriors
+from mrspipe.physics.relaxation import FIELD_T, metabolite_relaxation
 
 # Phase and shift are found from the data; these only keep the Levenberg steps within reason.
 _PHASE0_SD_RAD = 2.0
 _SHIFT_SD_HZ = 20.0
+# The table of T2 holds for fields this close to 3 T, in T (whole-body magnets are 2.89 to 3.0 T).
+_FIELD_TOLERANCE_T = 0.3
 
 
 @dataclass(frozen=True)
@@ -87,12 +90,16 @@ def _line_rows(roles: Roles, priors: FitPriors, mm_amplitude: float) -> list[Flo
 
 
 def theta_priors(
-    layout: Layout, priors: FitPriors, *, hz_per_ppm: float, basis_width_hz: float
+    layout: Layout, priors: FitPriors, *, hz_per_ppm: float, basis_width_hz: float, own_width_hz: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Means and standard deviations of the nonlinear parameters, each of shape (n_theta,)."""
+    """Means and standard deviations of the nonlinear parameters, each of shape (n_theta,).
+
+    ``own_width_hz``, shape (n_basis,), is each signal's expected Lorentzian width beyond the common one.
+    """
     mean, sd = np.zeros(layout.size), np.empty(layout.size)
     mean[layout.LORENTZ] = priors.lorentz_hz - basis_width_hz
     mean[layout.GAUSS] = priors.gauss_hz
+    mean[layout.widths] = own_width_hz
     sd[layout.PHASE0] = _PHASE0_SD_RAD
     sd[layout.PHASE1] = np.deg2rad(priors.phase1_sd_deg_per_ppm)
     sd[layout.SHIFT] = _SHIFT_SD_HZ
@@ -103,3 +110,19 @@ def theta_priors(
     sd[layout.line_shifts] = priors.mm_shift_sd_ppm * hz_per_ppm
     sd[layout.line_widths] = priors.mm_log_width_sd
     return mean, sd
+
+
+def own_widths_hz(roles: Roles, priors: FitPriors, field_t: float) -> FloatArray:
+    """Lorentzian width of each basis signal that its T2 implies, relative to creatine, shape (n_basis,).
+
+    Definition: ``1 / (pi T2) - 1 / (pi T2_Cr)``, T2 in grey matter. Zero for macromolecules, and away from 3 T, for
+    which there is no table.
+    """
+    widths = np.zeros(roles.n_basis)
+    if not priors.t2_widths or abs(field_t - FIELD_T) > _FIELD_TOLERANCE_T:
+        return widths
+    names = roles.metabolites
+    t2_s = np.array([metabolite_relaxation(name, "GM").t2_s for name in (*names, "Cr")])
+    rate = 1 / (np.pi * t2_s)
+    widths[: len(names)] = rate[:-1] - rate[-1]
+    return widths

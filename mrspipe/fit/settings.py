@@ -48,10 +48,12 @@ class FitPriors(Settings):
     """Expected Cr/tCr."""
     shift_sd_ppm: Positive = 0.004
     """SD of each metabolite's own shift, in ppm."""
+    t2_widths: bool = True
+    """Expect each metabolite's line as broad as its T2 at 3 T makes it, relative to creatine; false: all alike."""
     width_sd_hz: Positive = 0.3
-    """SD of each metabolite's own extra Lorentzian width, in Hz."""
+    """SD of each metabolite's own Lorentzian width around that, in Hz."""
     lorentz_hz: float = 3.0
-    """Expected Lorentzian width common to all lines, including the width already in the basis set, in Hz."""
+    """Expected Lorentzian width of creatine, including the width already in the basis set, in Hz."""
     lorentz_sd_hz: Positive = 1.5
     """SD of the common Lorentzian width, in Hz."""
     gauss_hz: float = 4.5

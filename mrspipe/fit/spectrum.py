@@ -14,11 +14,12 @@ from mrspipe.core.signal import Signal
 from mrspipe.fit.advice import advice_for, status_of
 from mrspipe.fit.baseline import choose_stiffness
 from mrspipe.fit.prepare import Prepared, prepare
-from mrspipe.fit.priors import amplitude_rows, theta_priors
+from mrspipe.fit.priors import amplitude_rows, own_widths_hz, theta_priors
 from mrspipe.fit.reference import Reference, find_reference, noise_sd
 from mrspipe.fit.settings import FitSettings
 from mrspipe.fit.solver import Problem, Solution, minimise
 from mrspipe.fit.uncertainty import amplitude_covariance, cramer_rao_bound
+from mrspipe.physics.constants import GAMMA_BAR_1H_HZ_PER_T
 
 # Stiffness of the baseline in the coarse fit, and the parameters that it moves.
 _COARSE_ED_PER_PPM = 3.0
@@ -111,8 +112,13 @@ def _staged_fit(
     few = np.array([layout.PHASE0, layout.SHIFT, layout.LORENTZ, layout.GAUSS])
     everything = np.arange(layout.size)
     scale = _first_scale(amplitude, basis, prepared)
+    hz_per_ppm = prepared.grid.hz_per_ppm
     mean, sd = theta_priors(
-        layout, settings.priors, hz_per_ppm=prepared.grid.hz_per_ppm, basis_width_hz=basis.linewidth_hz
+        layout,
+        settings.priors,
+        hz_per_ppm=hz_per_ppm,
+        basis_width_hz=basis.linewidth_hz,
+        own_width_hz=own_widths_hz(prepared.roles, settings.priors, hz_per_ppm * 1e6 / GAMMA_BAR_1H_HZ_PER_T),
     )
     coarse_ed = _COARSE_ED_PER_PPM * (settings.range_ppm[1] - settings.range_ppm[0])
     problem = Problem(

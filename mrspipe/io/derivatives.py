@@ -22,12 +22,12 @@ from mrspipe.core.signal import ScanKey, Signal
 from mrspipe.core.volume import Volume
 from mrspipe.io.atomic import atomic_write_text
 from mrspipe.io.columns import CONCENTRATIONS, fit_descriptions
-from mrspipe.io.nifti_mrs import write_signal
+from mrspipe.io.nifti_mrs import read_signal, write_signal
 from mrspipe.io.rows import concentration_rows as concentration_rows
 from mrspipe.io.rows import measurement_rows as measurement_rows
 from mrspipe.io.rows import quality_row as quality_row
 from mrspipe.io.tables import read_json, read_table, write_json, write_table
-from mrspipe.io.volumes import write_volume
+from mrspipe.io.volumes import read_volume, write_volume
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -276,6 +276,23 @@ def _write_mask(out_dir: Path, key: ScanKey, mask: Volume) -> list[Path]:
     sidecar = path.with_name(path.name.replace(".nii.gz", ".json"))
     write_json(sidecar, {"Description": _DESCRIPTIONS["voxel"], "Type": "ROI", "SpatialReference": "orig"})
     return [path, sidecar]
+
+
+def read_clean(out_dir: Path, key: ScanKey) -> Signal:
+    """Read the preprocessed spectrum of a scan, with its history.
+
+    Raises
+    ------
+    FileError
+        It is not there or broken.
+    """
+    return read_signal(_path_of(out_dir, key, "preproc_svs.nii.gz"))
+
+
+def read_voxel_mask(out_dir: Path, key: ScanKey) -> Volume | None:
+    """Read the voxel in the space of the anatomical image; None when there is none."""
+    path = _path_of(out_dir, key, "voxel_mask.nii.gz")
+    return read_volume(path) if path.exists() else None
 
 
 def _described(description: str | Mapping[str, Any]) -> dict[str, Any]:

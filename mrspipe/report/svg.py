@@ -94,6 +94,18 @@ def inline_svg(figure: "Figure", *, key: str, label: str) -> str:
     return _labelled(drawing, label, width_px=round(72 * figure.get_figwidth() * _PX_PER_PT))
 
 
+def svg_file(figure: "Figure") -> str:
+    """Give a figure as the text of an SVG file that stands alone; the same figure gives the same text."""
+    import matplotlib as mpl
+
+    buffer = StringIO()
+    with page_style():
+        mpl.rcParams["svg.hashsalt"] = "mrspipe"
+        mpl.rcParams["svg.fonttype"] = "path"
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
+
+
 def _only_drawing(text: str) -> str:
     """Drop the XML head, comments and metadata, the fixed size and the white space that nothing shows."""
     text = text[text.index("<svg") :]

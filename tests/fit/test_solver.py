@@ -17,7 +17,13 @@ def problem(basis):
     signal = make_signal(basis, noise=0.3)
     prepared = prepare(basis, signal.axis, SETTINGS)
     sigma = 0.3 * np.sqrt(1024) * signal.axis.dwell_s
-    mean, sd = theta_priors(prepared.model.layout, SETTINGS.priors, hz_per_ppm=127.7, basis_width_hz=basis.linewidth_hz)
+    mean, sd = theta_priors(
+        prepared.model.layout,
+        SETTINGS.priors,
+        hz_per_ppm=127.7,
+        basis_width_hz=basis.linewidth_hz,
+        own_width_hz=np.zeros(8),
+    )
     rows = amplitude_rows(prepared.roles, SETTINGS.priors, total_creatine=8 / sigma, mm_amplitude=3 / sigma)
     data = prepared.grid.spectra(signal.fid, signal.axis)[prepared.model.window].real / sigma
     return Problem(prepared.model, prepared.base, data, rows, mean, sd, prepared.base.stiffness_for(6.0))

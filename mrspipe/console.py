@@ -1,0 +1,168 @@
+"""What the commands print: progress, summaries, tables. Plain lines where the output is not a terminal."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console as RichConsole
+from rich.markup import escape
+
+from mrspipe.core.results import Failure
+
+if TYPE_CHECKING:
+    from mrspipe.pipeline.group import Comparison
+    from mrspipe.pipeline.preflight import Preflight
+    from mrspipe.pipeline.spectra import SpectrumOutcome
+    from mrspipe.pipeline.study import StudyPlan, StudySummary
+
+ProgressFunction = Callable[[str, int, int], None]
+
+# Width of tables where the output is a file or a pipe; long lines of text are not wrapped there.
+_PLAIN_WIDTH = 160
+
+# Metabolites of the short table after a fit.
+_SHOWN = ("Glu", "Glx", "tNAA", "tCho", "Ins", "tCr")
+
+
+class Console:
+    """Prints for people; with ``quiet`` only what went wrong."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._out = RichConsole(highlight=False, width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
+        self._errors = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        """Print a line of text as it is."""
+        if not self._quiet:
+            self._out.print(escape(text), soft_wrap=True)
+
+    @contextmanager
+    def progress(self) -> Iterator[ProgressFunction]:
+        """Give a function that shows how far the work is: a bar in a terminal, else a line every tenth."""
+        if self._quiet:
+            yield lambda _what, _done, _total: None
+        elif self._errors.is_terminal:
+            with _bars(self._errors) as show:
+                yield show
+        else:
+            yield self._line
+
+    def _line(self, what: str, done: int, total: int) -> None:
+        if done == total or done % max(5, total // 10) == 0:
+            self._errors.print(f"{what}: {done} of {total}")
+
+    def study(self, summary: "StudySummary") -> None:
+        """Print what a run did."""
+        analysed = summary.n_scans - len(summary.failures)
+        reused = f", {summary.n_reused} of them from an earlier run" if summary.n_reused else ""
+        self.say(f"{analysed} of {summary.n_scans} scans analysed{reused}.")
+        for path, reason in summary.skipped:
+            self.say(f"Left out: {path.name}: {reason}.")
+        self.failures(summary.failures)
+        if summary.comparison is not None:
+            self._contrasts(summary.comparison)
+        if summary.group_page is not None:
+            self.say(f"Report: {summary.group_page}")
+
+    def failures(self, failures: Sequence[Failure]) -> None:
+        """Print each failure as one line, on the error stream."""
+        for failure in failures:
+            row = failure.row()
+            names = [str(row[name]) for name in ("participant_id", "session_id", "task_id") if row[name] != "n/a"]
+            cure = f" {failure.cure}" if failure.cure else ""
+            line = f"Failed: {' '.join(names)} ({failure.stage}, {failure.code}): {failure.message}{cure}"
+            self._errors.print(escape(line))
+
+    def _contrasts(self, comparison: "Comparison") -> None:
+        if comparison.why_no_test:
+            self.say(f"No group test: {comparison.why_no_test}")
+            return
+        rows = [row for row in comparison.main_rows() if row["p"] == row["p"]]
+        headers = ("Contrast", "Measure", "Model", "Estimate", "95 % CI", "p", "Effect", "n")
+        self._table(headers, [_contrast_cells(row) for row in rows])
+
+    def spectra(self, outcomes: Sequence["SpectrumOutcome"], out: Path) -> None:
+        """Print the main ratios of each spectrum."""
+        rows = []
+        for outcome in outcomes:
+            by_name = {row["metabolite"]: row for row in outcome.rows}
+            first = outcome.rows[0] if outcome.rows else {}
+            cells = [_number(by_name.get(name, {}).get("ratio_tcr")) for name in _SHOWN[:-1]]
+            status = first.get("status", "failed")
+            rows.append((outcome.name, *cells, _number(first.get("fwhm_hz")), _number(first.get("snr")), status))
+        self._table(("Spectrum", *(f"{name}/tCr" for name in _SHOWN[:-1]), "FWHM Hz", "SNR", "Fit"), rows)
+        for outcome in outcomes:
+            for advice in outcome.advice:
+                self.say(f"{outcome.name}: {advice}")
+            if outcome.failure:
+                cure = f" {outcome.failure.cure}" if outcome.failure.cure else ""
+                self._errors.print(escape(f"Failed: {outcome.name} ({outcome.failure.stage}): "
+                                          f"{outcome.failure.message}{cure}"))  # fmt: skip
+        self.say(f"Tables: {out / 'summary.tsv'}")
+
+    def plan(self, plan: "StudyPlan") -> None:
+        """Print what a run would do."""
+        for job in plan.waiting:
+            self.say(f"Would analyse {job.files.key.label}")
+        self.say(f"{len(plan.waiting)} scans to analyse, {len(plan.current)} already done.")
+        self.failures(plan.files.failures)
+
+    def preflight(self, report: "Preflight") -> None:
+        """Print what was found in a dataset."""
+        self._table(("Scan", "Water", "Anatomy", "Tissue maps"), report.rows)
+        for doubt in report.doubts:
+            self.say(f"Doubt ({doubt.code}): {doubt.text}")
+        for path, reason in report.skipped:
+            self.say(f"Left out: {path.name}: {reason}.")
+        self.failures(report.failures)
+        self.say(f"{len(report.rows)} scans can be analysed, {len(report.failures)} cannot.")
+
+    def _table(self, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        from rich.table import Table
+
+        if self._quiet:
+            return
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for header in headers:
+            table.add_column(header, overflow="fold")
+        for row in rows:
+            table.add_row(*(escape(str(cell)) for cell in row))
+        self._out.print(table)
+
+
+@contextmanager
+def _bars(console: RichConsole) -> Iterator[ProgressFunction]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        tasks: dict[str, Any] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=total)
+            progress.update(tasks[what], completed=done, total=total)
+
+        yield show
+
+
+def _contrast_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        str(row["contrast"]),
+        str(row["metabolite"]),
+        str(row["model"]),
+        _number(row["estimate"]),
+        f"{_number(row['ci_low'])} to {_number(row['ci_high'])}",
+        _number(row["p"]),
+        f"{row['effect_name']} {_number(row['effect'])}" if row["effect"] == row["effect"] else "",
+        f"{_number(row['n_subjects'])}",
+    )
+
+
+def _number(value: object) -> str:
+    if not isinstance(value, (int, float)) or value != value:
+        return "n/a"
+    return f"{value:.3g}"

@@ -1,0 +1,1 @@
+"""The order of the stages, for one scan, for a study, and for spectra without a study."""

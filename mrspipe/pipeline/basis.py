@@ -1,0 +1,117 @@
+"""The basis set of a scan: read from the file that the settings name, or simulated for the scan's sequence."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, get_args
+
+from mrspipe.basis.sequences import SequenceSettings
+from mrspipe.basis.settings import BasisSettings
+from mrspipe.basis.simulate import simulate_basis
+from mrspipe.core.axis import SpectralAxis
+from mrspipe.core.basis_set import BasisSet
+from mrspipe.core.errors import HeaderError
+from mrspipe.core.signal import Acquisition, Signal
+from mrspipe.io.basis_files import read_basis, write_basis
+from mrspipe.physics.constants import GAMMA_BAR_1H_HZ_PER_T, WATER_PPM
+from mrspipe.physics.metabolites import METABOLITES
+from mrspipe.settings import parse_settings
+
+# The fit takes basis sets of any sampling, so one per sequence and field serves all scans. The field is rounded:
+# 0.1 MHz changes a coupling of 10 Hz, seen in ppm, by less than a hundredth of a hertz.
+_N_POINTS = 4096
+_DWELL_S = 1 / 4000
+_FIELD_STEP_HZ = 1e5
+_SIMULATED = get_args(SequenceSettings.model_fields["sequence"].annotation)
+
+
+def basis_for(signal: Signal, settings: BasisSettings) -> BasisSet:
+    """Give the basis set of a scan; repeated calls with the same answer are free.
+
+    Raises
+    ------
+    HeaderError
+        A basis set is to be simulated, but the sequence or the echo time is not known or not one that can be simulated.
+    """
+    given = read_basis_once(settings)
+    if given is not None:
+        return given
+    return _simulated(
+        _sequence(signal.acquisition, settings),
+        round(signal.axis.spectrometer_hz / _FIELD_STEP_HZ) * _FIELD_STEP_HZ,
+        settings.metabolites or METABOLITES,
+        settings.linewidth_hz,
+    )
+
+
+def read_basis_once(settings: BasisSettings) -> BasisSet | None:
+    """Give the basis set of the file that the settings name; None when they name none.
+
+    Raises
+    ------
+    FileError
+        It cannot be read.
+    """
+    return _read(Path(settings.file)) if settings.file else None
+
+
+def _sequence(acquisition: Acquisition, settings: BasisSettings) -> SequenceSettings:
+    name = settings.sequence or acquisition.sequence
+    cure = f"Set basis.sequence ({', '.join(_SIMULATED)}), or name a basis set in basis.file."
+    if name is None:
+        raise HeaderError("The sidecar does not say PulseSequenceType.", cure=cure, code="sequence")
+    if name not in _SIMULATED:
+        raise HeaderError(f"The sequence '{name}' cannot be simulated.", cure=cure, code="sequence")
+    if acquisition.echo_time_s is None:
+        raise HeaderError("The echo time is not known.", cure="Add EchoTime to the sidecar.", code="sidecar-key")
+    return SequenceSettings(
+        sequence=name,
+        echo_time_s=acquisition.echo_time_s,
+        te1_s=settings.te1_s if name == "press" else None,
+        mixing_time_s=(settings.mixing_time_s or acquisition.mixing_time_s) if name == "steam" else None,
+    )
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path) -> BasisSet:
+    return read_basis(path)
+
+
+@lru_cache(maxsize=16)
+def _simulated(
+    sequence: SequenceSettings, spectrometer_hz: float, metabolites: tuple[str, ...], linewidth_hz: float
+) -> BasisSet:
+    axis = SpectralAxis(_N_POINTS, _DWELL_S, spectrometer_hz, WATER_PPM)
+    return simulate_basis(sequence, axis, metabolites=metabolites, linewidth_hz=linewidth_hz)
+
+
+def simulate_to_file(
+    out: Path,
+    sequence: Mapping[str, Any],
+    *,
+    field_t: float,
+    n_points: int,
+    bandwidth_hz: float,
+    linewidth_hz: float,
+    metabolites: tuple[str, ...],
+) -> BasisSet:
+    """Simulate a basis set and write it as an LCModel .basis file.
+
+    Raises
+    ------
+    ConfigError
+        The sequence is not one that can be simulated, or a time is missing.
+    """
+    given = {name: value for name, value in sequence.items() if value is not None}
+    settings = parse_settings(SequenceSettings, given, where="basis")
+    axis = SpectralAxis(n_points, 1 / bandwidth_hz, field_t * GAMMA_BAR_1H_HZ_PER_T, WATER_PPM)
+    basis = simulate_basis(settings, axis, metabolites=metabolites or METABOLITES, linewidth_hz=linewidth_hz)
+    write_basis(out, basis)
+    return basis
+
+
+def convert_basis(source: Path, out: Path) -> BasisSet:
+    """Read a basis set, repair its conventions, and write it as an LCModel .basis file."""
+    basis = read_basis(source)
+    write_basis(out, basis)
+    return basis

@@ -1,0 +1,207 @@
+"""The comparison of the groups, from the tables."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mrspipe import __version__
+from mrspipe.config import StudyConfig
+from mrspipe.core.results import Failure
+from mrspipe.io.columns import CONTRASTS, EXCLUSIONS
+from mrspipe.io.tables import read_table, write_table
+from mrspipe.pipeline.words import design_in_words
+from mrspipe.report.content import QUANTITIES, Factor, GroupPage, Outcome, SampleCount
+from mrspipe.report.methods_text import MethodsText
+from mrspipe.stats.contrasts import contrast_table, exclusion_table, why_no_group_test
+from mrspipe.stats.design import Design, resolve_contrasts
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """The tables of a study and what they say.
+
+    Parameters
+    ----------
+    measurements, quality, contrasts, exclusions : DataFrame
+    ratings : DataFrame or None
+    why_no_test : str or None
+        In plain words, why no group test was possible.
+    questions : mapping of str to str
+        What each contrast asks, by its name.
+    outcome : tuple of str
+        Metabolite and quantity of the study's main question, as they were analysed.
+    primary : tuple of str
+        Contrasts that are the study's main questions.
+    """
+
+    measurements: "DataFrame"
+    quality: "DataFrame"
+    contrasts: "DataFrame"
+    exclusions: "DataFrame"
+    ratings: "DataFrame | None"
+    why_no_test: str | None
+    questions: dict[str, str]
+    outcome: tuple[str, str]
+    primary: tuple[str, ...]
+
+    @property
+    def models(self) -> list[str]:
+        """Statistical models that were used, each once."""
+        return [str(model) for model in dict.fromkeys(self.contrasts["model"].dropna())]
+
+    def main_rows(self) -> list[dict[str, Any]]:
+        """Contrasts of the main outcome and of the ratings."""
+        rows = [{str(name): value for name, value in row.items()} for row in self.contrasts.to_dict("records")]
+        return [
+            row
+            for row in rows
+            if (row["metabolite"], row["quantity"]) == self.outcome or row["quantity"] not in QUANTITIES
+        ]
+
+
+def compare(out_dir: Path, config: StudyConfig) -> Comparison:
+    """Compute the contrasts of a study from its tables; write ``contrasts.tsv`` and ``exclusions.tsv``.
+
+    Parameters
+    ----------
+    out_dir : Path
+        With ``group/measurements.tsv`` and ``group/quality.tsv``.
+    config : StudyConfig
+
+    Raises
+    ------
+    FileError
+        The tables are not there.
+    """
+    folder = out_dir / "group"
+    measurements, ratings = read_table(folder / "measurements.tsv"), _ratings(folder)
+    design = measurable(config.design, measurements)
+    asked = resolve_contrasts(design, config.contrast)
+    contrasts = contrast_table(measurements, design, asked, config.stats, ratings=ratings)
+    write_table(folder / "contrasts.tsv", contrasts, CONTRASTS)
+    write_table(folder / "exclusions.tsv", exclusion_table(measurements, design, asked), EXCLUSIONS)
+    return read_comparison(out_dir, config)
+
+
+def read_comparison(out_dir: Path, config: StudyConfig) -> Comparison:
+    """Read what `compare` wrote.
+
+    Raises
+    ------
+    FileError
+        The tables are not there.
+    """
+    folder = out_dir / "group"
+    measurements, contrasts = read_table(folder / "measurements.tsv"), read_table(folder / "contrasts.tsv")
+    design = measurable(config.design, measurements)
+    asked = resolve_contrasts(design, config.contrast)
+    return Comparison(
+        measurements=measurements,
+        quality=read_table(folder / "quality.tsv"),
+        contrasts=contrasts,
+        exclusions=read_table(folder / "exclusions.tsv"),
+        ratings=_ratings(folder),
+        why_no_test=why_no_group_test(measurements, design, asked),
+        questions={one.name: one.question for one in asked},
+        outcome=(design.outcome.metabolite, design.outcome.quantity),
+        primary=tuple(one.name for one in asked if one.primary),
+    )
+
+
+def _ratings(folder: Path) -> "DataFrame | None":
+    path = folder / "ratings.tsv"
+    return read_table(path) if path.exists() else None
+
+
+def measurable(design: Design, measurements: "DataFrame") -> Design:
+    """Give the design with ratios to creatine as outcome where no scan has the quantity that it asks for."""
+    of_outcome = measurements[measurements["metabolite"] == design.outcome.metabolite]
+    known = set(of_outcome.loc[of_outcome["value"].notna(), "quantity"])
+    if design.outcome.quantity in known or "ratio_tcr" not in known:
+        return design
+    return design.model_copy(update={"outcome": design.outcome.model_copy(update={"quantity": "ratio_tcr"})})
+
+
+def _why_ratios(design: Design, comparison: Comparison) -> tuple[str, ...]:
+    """Say why ratios stand in for what the design asks for, where they do."""
+    asked, table = design.outcome.quantity, comparison.measurements
+    if comparison.outcome[1] == asked:
+        return ()
+    reasons = table.loc[table["quantity"] == asked, "reason"].dropna().unique()
+    why = "; ".join(sorted(str(reason) for reason in reasons))
+    return (f"No scan has a {asked} concentration ({why}), so ratios to total creatine stand in for them.",)
+
+
+def group_page(
+    comparison: Comparison, config: StudyConfig, title: str, failures: Sequence[Failure], methods: MethodsText
+) -> GroupPage:
+    """Fill the page of a study."""
+    design = measurable(config.design, comparison.measurements)
+    metabolite, quantity = comparison.outcome
+    group = _factor(design, "group")
+    return GroupPage(
+        title=title,
+        design=(*design_in_words(design), *_why_ratios(config.design, comparison)),
+        sample=_count(comparison, "All", slice(None)),
+        sample_by_group=_counts_by_group(comparison, group),
+        contrasts=comparison.contrasts,
+        measurements=comparison.measurements,
+        quality=_with_columns(comparison, [factor.column for factor in design.factors]),
+        exclusions=comparison.exclusions,
+        outcome=Outcome(metabolite, quantity, QUANTITIES.get(quantity, ("", ""))[1]),
+        ratings=comparison.ratings,
+        failures=tuple(failures),
+        why_no_test=comparison.why_no_test,
+        group=group,
+        condition=_factor(design, "condition") or _factor(design, "time"),
+        treatment=_factor(design, "treatment"),
+        ratings_column="value",
+        ratings_label=f"{design.ratings.name.capitalize()} rating" if design.ratings else "Rating",
+        questions=comparison.questions,
+        primary=comparison.primary,
+        confidence_pct=100 * config.stats.confidence,
+        alpha=config.stats.alpha,
+        version=__version__,
+        methods=methods.paragraphs,
+        references=tuple(reference.text for reference in methods.references),
+    )
+
+
+def _factor(design: Design, name: str) -> Factor | None:
+    found = [factor for factor in design.factors if factor.name == name]
+    return Factor(found[0].column, {level: level for level in (found[0].reference, found[0].other)}) if found else None
+
+
+def _count(comparison: Comparison, label: str, rows: Any) -> SampleCount:
+    table = comparison.measurements[rows]
+    used = table[table["included"].astype(bool)]
+    scan = ["participant_id", "session_id", "task_id", "run"]
+    return SampleCount(
+        label=label,
+        subjects=table["participant_id"].nunique(),
+        subjects_included=used["participant_id"].nunique(),
+        scans=len(table.drop_duplicates(scan)),
+        scans_included=len(used.drop_duplicates(scan)),
+    )
+
+
+def _counts_by_group(comparison: Comparison, group: Factor | None) -> tuple[SampleCount, ...]:
+    if group is None or group.column not in comparison.measurements:
+        return ()
+    column = comparison.measurements[group.column].astype(str)
+    return tuple(_count(comparison, label, column == value) for value, label in group.labels.items())
+
+
+def _with_columns(comparison: Comparison, columns: Sequence[str]) -> "DataFrame":
+    """Quality with the factors' columns joined on."""
+    keys = ["participant_id", "session_id", "task_id", "run"]
+    known_columns = set(comparison.measurements.columns) - set(comparison.quality.columns)
+    new = [name for name in columns if name in known_columns]
+    if not new:
+        return comparison.quality
+    known = comparison.measurements[[*keys, *new]].drop_duplicates(keys)
+    return comparison.quality.merge(known, "left", on=keys)

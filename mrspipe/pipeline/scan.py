@@ -1,0 +1,170 @@
+"""One scan from its files to its results."""
+
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mrspipe.config import StudyConfig
+from mrspipe.core.basis_set import BasisSet
+from mrspipe.core.errors import MrspipeError
+from mrspipe.core.results import Failure
+from mrspipe.core.scan_result import ScanResult
+from mrspipe.core.signal import Scan, ScanKey
+from mrspipe.core.volume import Volume
+from mrspipe.fit.spectrum import fit_spectrum
+from mrspipe.io.atomic import atomic_write_text
+from mrspipe.io.bids import ScanFiles, read_scan
+from mrspipe.io.derivatives import write_scan
+from mrspipe.io.manifest import write_manifest
+from mrspipe.io.volumes import read_volume
+from mrspipe.physics.relaxation import TISSUES
+from mrspipe.pipeline.basis import basis_for
+from mrspipe.preprocess.steps import preprocess
+from mrspipe.qc import assess
+from mrspipe.quantify import concentrations
+from mrspipe.tissue.voxel import voxel_fractions, voxel_mask
+
+
+@dataclass(frozen=True, slots=True)
+class ScanJob:
+    """What a worker needs for one scan. ``fingerprint`` is that of everything the result depends on."""
+
+    files: ScanFiles
+    out_dir: Path
+    config: StudyConfig
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScanOutcome:
+    """What became of a scan: analysed, or a failure."""
+
+    key: ScanKey
+    failure: Failure | None = None
+
+
+class StageError(Exception):
+    """An error with the name of the stage it happened in; the error itself is its cause."""
+
+    def __init__(self, stage: str) -> None:
+        super().__init__(stage)
+        self.stage = stage
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Mark the errors of a block with the stage."""
+    try:
+        yield
+    except Exception as error:
+        raise StageError(name) from error
+
+
+def analyse_scan(scan: Scan, basis: BasisSet, config: StudyConfig) -> ScanResult:
+    """Take a scan through all stages.
+
+    Parameters
+    ----------
+    scan : Scan
+    basis : BasisSet
+    config : StudyConfig
+
+    Returns
+    -------
+    ScanResult
+
+    Raises
+    ------
+    StageError
+        Its cause says what is wrong.
+    """
+    with stage("preprocess"):
+        clean = preprocess(scan, config.preprocess)
+    with stage("fit"):
+        fitted = fit_spectrum(clean.metabolites, basis, config.fit)
+    with stage("quantify"):
+        levels = concentrations(
+            fitted,
+            clean.water,
+            clean.tissue,
+            clean.metabolites.acquisition,
+            config.quantify,
+            water_note=clean.water_note,
+            tissue_note=clean.tissue_note,
+        )
+    with stage("quality"):
+        quality = assess(clean, fitted, config.qc)
+    return ScanResult(scan.key, clean, fitted, levels, quality)
+
+
+def run_scan(job: ScanJob) -> ScanOutcome:
+    """Read, analyse and write one scan; whatever goes wrong is an outcome."""
+    key = job.files.key
+    try:
+        with stage("load"):
+            scan = _with_tissue(read_scan(job.files), job.files)
+            mask = _mask(scan, job.files)
+        with stage("basis"):
+            basis = basis_for(scan.metabolites, job.config.basis)
+        result = analyse_scan(scan, basis, job.config)
+        with stage("write"):
+            written = write_scan(job.out_dir, result, mask=mask)
+            write_manifest(job.out_dir, key, job.fingerprint, written)
+    except StageError as error:
+        return ScanOutcome(key, failure_of(key.label, key.entities, error, job.out_dir))
+    return ScanOutcome(key)
+
+
+def lost_scan(job: ScanJob) -> ScanOutcome:
+    """Give the outcome of a scan whose worker process died."""
+    failure = Failure(
+        job.files.key.entities,
+        "run",
+        "worker-died",
+        "The process that analysed this scan ended without a word; most often the machine ran out of memory.",
+        "Run again with fewer --n-procs.",
+    )
+    return ScanOutcome(job.files.key, failure)
+
+
+def _with_tissue(scan: Scan, files: ScanFiles) -> Scan:
+    """Add tissue fractions where maps and the voxel's position are known; else the reason why not."""
+    if not files.tissue_maps:
+        return scan
+    if scan.metabolites.affine is None:
+        return replace(scan, tissue_note="the scan's header does not say where the voxel is")
+    maps = {tissue: read_volume(files.tissue_maps[tissue]) for tissue in TISSUES}
+    source = files.tissue_maps["GM"].name
+    try:
+        return replace(scan, tissue=voxel_fractions(scan.metabolites.affine, maps, source=source))
+    except MrspipeError as error:
+        return replace(scan, tissue_note=str(error))
+
+
+def _mask(scan: Scan, files: ScanFiles) -> Volume | None:
+    if files.anatomy is None or scan.metabolites.affine is None:
+        return None
+    try:
+        return voxel_mask(scan.metabolites.affine, read_volume(files.anatomy))
+    except MrspipeError:
+        # A picture of the voxel is not worth a scan; the tissue note says what is wrong with its position.
+        return None
+
+
+def failure_of(label: str, entities: Mapping[str, str], error: StageError, out_dir: Path) -> Failure:
+    """Turn an error into a row; one that nobody foresaw leaves a report in ``logs``."""
+    cause = error.__cause__
+    if isinstance(cause, MrspipeError):
+        message = f"{Path(cause.where).name}: {cause.message}" if cause.where else cause.message
+        return Failure(entities, error.stage, cause.code, message, cause.cure)
+    report = out_dir / "logs" / f"crash-{label}.txt"
+    atomic_write_text(report, "".join(traceback.format_exception(error)))
+    return Failure(
+        entities,
+        error.stage,
+        "internal",
+        f"Unexpected {type(cause).__name__}: {' '.join(str(cause).split())}",
+        f"Please report it with logs/{report.name}.",
+    )

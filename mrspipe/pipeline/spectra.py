@@ -1,0 +1,213 @@
+"""Spectra without a study: one or many files of any format, each with or without its water reference."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mrspipe.config import StudyConfig
+from mrspipe.core.basis_set import BasisSet
+from mrspipe.core.errors import ConfigError
+from mrspipe.core.results import Failure
+from mrspipe.core.scan_result import ScanResult
+from mrspipe.core.signal import Scan, ScanKey, Signal
+from mrspipe.engine import run_jobs
+from mrspipe.io.atomic import atomic_write_text
+from mrspipe.io.bids import NO_WATER
+from mrspipe.io.columns import CONCENTRATIONS
+from mrspipe.io.derivatives import fit_curves, fit_parameters
+from mrspipe.io.lcmodel_files import looks_like_raw, read_raw
+from mrspipe.io.nifti_mrs import read_signal, write_signal
+from mrspipe.io.rows import concentration_rows
+from mrspipe.io.sidecars import with_sidecar
+from mrspipe.io.tables import read_json, write_json, write_table
+from mrspipe.io.vendor import read_vendor
+from mrspipe.pipeline.basis import basis_for, read_basis_once
+from mrspipe.pipeline.scan import StageError, analyse_scan, failure_of, stage
+from mrspipe.report.figures import fit_figure
+from mrspipe.report.svg import svg_file
+
+
+@dataclass(frozen=True, slots=True)
+class RawHeader:
+    """What LCModel RAW files do not say; what is None is taken from the basis set."""
+
+    dwell_s: float | None = None
+    spectrometer_hz: float | None = None
+    echo_time_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SpectrumJob:
+    """One spectrum to fit."""
+
+    name: str
+    metabolites: Path
+    water: Path | None
+    out_dir: Path
+    config: StudyConfig
+    header: RawHeader
+
+
+@dataclass(frozen=True, slots=True)
+class SpectrumOutcome:
+    """Rows of ``summary.tsv``, or why there are none."""
+
+    name: str
+    rows: tuple[dict[str, Any], ...] = ()
+    advice: tuple[str, ...] = ()
+    failure: Failure | None = None
+
+
+def fit_files(
+    spectra: Sequence[Path],
+    waters: Sequence[Path],
+    out_dir: Path,
+    config: StudyConfig,
+    header: RawHeader,
+    progress: Callable[[str, int, int], None],
+) -> tuple[SpectrumOutcome, ...]:
+    """Fit spectra and write the results of each, and ``summary.tsv`` of all.
+
+    Parameters
+    ----------
+    spectra : sequence of Path
+        NIfTI-MRS, LCModel RAW, or any vendor file that spec2nii reads.
+    waters : sequence of Path
+        None, or one for each spectrum, in the same order.
+    out_dir : Path
+    config : StudyConfig
+    header : RawHeader
+    progress : callable
+
+    Returns
+    -------
+    tuple of SpectrumOutcome
+        In the order of ``spectra``.
+
+    Raises
+    ------
+    ConfigError
+        There are water references, but not one for each spectrum; or a path is given twice.
+    """
+    import pandas as pd
+
+    if waters and len(waters) != len(spectra):
+        raise ConfigError(
+            f"{len(spectra)} spectra but {len(waters)} water references were given.",
+            cure="Give --water once for each spectrum, in the same order, or not at all.",
+            code="water-count",
+        )
+    jobs = [
+        SpectrumJob(name, spectrum, water, out_dir, config, header)
+        for name, spectrum, water in zip(_names(spectra), spectra, waters or _no_water(spectra), strict=True)
+    ]
+    done: list[SpectrumOutcome] = []
+
+    def report(outcome: SpectrumOutcome) -> None:
+        done.append(outcome)
+        progress("Spectra", len(done), len(jobs))
+
+    outcomes = run_jobs(_run, jobs, config.engine.n_procs, lost=_lost, done=report)
+    rows = [row for outcome in outcomes for row in outcome.rows]
+    write_table(out_dir / "summary.tsv", pd.DataFrame(rows, columns=list(CONCENTRATIONS)), CONCENTRATIONS)
+    failed = [{"spectrum": o.name, **o.failure.row()} for o in outcomes if o.failure]
+    columns = ["spectrum", "stage", "code", "message", "cure"]
+    write_table(out_dir / "failures.tsv", pd.DataFrame(failed, columns=columns))
+    return tuple(outcomes)
+
+
+def _no_water(spectra: Sequence[Path]) -> list[None]:
+    return [None] * len(spectra)
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """A name for each file: its stem, with the folder before it where two files have the same stem."""
+    stems = [path.name.removesuffix(".gz").rsplit(".", 1)[0] for path in paths]
+    counts = Counter(stems)
+    names = [
+        stem if counts[stem] == 1 else f"{path.absolute().parent.name}_{stem}"
+        for stem, path in zip(stems, paths, strict=True)
+    ]
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ConfigError(
+            f"Two spectra would be written to the same folder: {', '.join(twice)}.",
+            cure="Fit them in two calls with different --out.",
+            code="same-name",
+        )
+    return names
+
+
+def _run(job: SpectrumJob) -> SpectrumOutcome:
+    try:
+        with stage("load"):
+            basis = read_basis_once(job.config.basis)
+            signal = load_spectrum(job.metabolites, basis, job.header)
+            water = load_spectrum(job.water, basis, job.header) if job.water else None
+            scan = Scan(ScanKey(sub=job.name), signal, water, water_note="" if water else NO_WATER)
+            basis = basis or basis_for(signal, job.config.basis)
+        result = analyse_scan(scan, basis, job.config)
+        with stage("write"):
+            rows = _write(job, result)
+    except StageError as error:
+        return SpectrumOutcome(job.name, failure=failure_of(job.name, {}, error, job.out_dir))
+    return SpectrumOutcome(job.name, tuple(rows), (*result.fit.advice, *result.quality.reasons))
+
+
+def _lost(job: SpectrumJob) -> SpectrumOutcome:
+    message = "The process that fitted this spectrum ended without a word."
+    return SpectrumOutcome(job.name, failure=Failure({}, "run", "worker-died", message, "Run with fewer --n-procs."))
+
+
+def load_spectrum(path: Path, basis: BasisSet | None, header: RawHeader) -> Signal:
+    """Read a spectrum of any format.
+
+    Raises
+    ------
+    MrspipeError
+        It cannot be read, or a RAW file's dwell time or frequency is not known.
+    """
+    if not path.exists():
+        raise ConfigError("There is no such file.", where=str(path), cure="Check the path.", code="no-file")
+    if path.name.endswith((".nii", ".nii.gz")):
+        sidecar = path.with_name(path.name.split(".nii")[0] + ".json")
+        signal = read_signal(path)
+        return with_sidecar(signal, read_json(sidecar), where=path.name) if sidecar.exists() else signal
+    if looks_like_raw(path):
+        return _read_raw(path, basis, header)
+    return read_vendor([path])
+
+
+def _read_raw(path: Path, basis: BasisSet | None, header: RawHeader) -> Signal:
+    """Read a RAW file; what it does not say comes from the options, or else from the basis set."""
+    known = header
+    if basis is not None:
+        known = replace(
+            header,
+            dwell_s=header.dwell_s or basis.axis.dwell_s,
+            spectrometer_hz=header.spectrometer_hz or basis.axis.spectrometer_hz,
+            echo_time_s=header.echo_time_s or basis.echo_time_s,
+        )
+    if known.dwell_s is None or known.spectrometer_hz is None:
+        raise ConfigError(
+            "An LCModel RAW file does not say its dwell time and frequency.",
+            where=str(path),
+            cure="Give --dwell-s and --spectrometer-mhz, or a basis set of the same sampling.",
+            code="raw-header",
+        )
+    return read_raw(path, dwell_s=known.dwell_s, spectrometer_hz=known.spectrometer_hz, echo_time_s=known.echo_time_s)
+
+
+def _write(job: SpectrumJob, result: ScanResult) -> list[dict[str, Any]]:
+    import pandas as pd
+
+    folder = job.out_dir / job.name
+    rows = concentration_rows(result, job.name)
+    write_table(folder / "concentrations.tsv", pd.DataFrame(rows, columns=list(CONCENTRATIONS)), CONCENTRATIONS)
+    write_json(folder / "fit.json", fit_parameters(result.fit))
+    write_table(folder / "fit.tsv", fit_curves(result.fit))
+    write_signal(folder / "preproc_svs.nii.gz", result.clean.metabolites)
+    atomic_write_text(folder / "fit.svg", svg_file(fit_figure(result.fit)))
+    return rows

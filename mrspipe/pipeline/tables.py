@@ -1,0 +1,108 @@
+"""The tables of a study, made from the results of its scans."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mrspipe.core.results import Failure
+from mrspipe.io.bids import ScanFiles, StudyFiles, participants, sessions
+from mrspipe.io.columns import EXCLUSIONS, FAILURES, MEASUREMENTS, QUALITY
+from mrspipe.io.derivatives import measurement_rows, quality_row, read_levels, read_quality, results_exist
+from mrspipe.io.rows import scan_columns
+from mrspipe.io.tables import MISSING, read_table, write_table
+from mrspipe.stats.design import Design, ratings_table
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+_SCAN_COLUMNS = ("participant_id", "session_id", "task_id", "run")
+
+
+def collect(out_dir: Path, bids_dir: Path, scans: Sequence[ScanFiles], design: Design) -> None:
+    """Write ``measurements.tsv``, ``quality.tsv`` and ``ratings.tsv`` from all scans that have results.
+
+    Columns of ``participants.tsv`` and of the sessions files are joined on, so that the group analysis needs these
+    tables only.
+    """
+    import pandas as pd
+
+    finished = [scan.key for scan in scans if results_exist(out_dir, scan.key)]
+    measured: list[dict[str, Any]] = []
+    judged: list[dict[str, Any]] = []
+    for key in finished:
+        quality = read_quality(out_dir, key)
+        measured += measurement_rows(key, read_levels(out_dir, key), quality)
+        judged.append(quality_row(key, quality))
+    people, visits = participants(bids_dir), sessions(bids_dir)
+    quality_table = pd.DataFrame(judged, columns=_columns(judged, ("participant_id",)))
+    measurements = pd.DataFrame(measured, columns=_columns(measured, tuple(MEASUREMENTS)))
+    tissue = [name for name in ("gm_fraction", "wm_fraction", "csf_fraction") if name in quality_table]
+    if tissue:
+        measurements = measurements.merge(quality_table[[*_SCAN_COLUMNS, *tissue]], "left", on=list(_SCAN_COLUMNS))
+    measurements = _joined(_joined(measurements, people, ["participant_id"]), visits, ["participant_id", "session_id"])
+    folder = out_dir / "group"
+    write_table(folder / "measurements.tsv", measurements, MEASUREMENTS)
+    write_table(folder / "quality.tsv", quality_table, QUALITY)
+    ratings = ratings_table(_joined(visits, people, ["participant_id"]), design)
+    if ratings is not None:
+        write_table(folder / "ratings.tsv", ratings)
+
+
+def _columns(rows: Iterable[dict[str, Any]], first: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys([*first, *(name for row in rows for name in row)]))
+
+
+def _joined(table: "DataFrame", other: "DataFrame", on: list[str]) -> "DataFrame":
+    """Join columns that the table does not have yet."""
+    new = [name for name in other.columns if name not in table.columns]
+    return table.merge(other[[*on, *new]], "left", on=on) if new else table
+
+
+def write_failures(out_dir: Path, found: Sequence[Failure], files: StudyFiles) -> tuple[Failure, ...]:
+    """Write ``failures.tsv``: what failed now, and what failed in earlier runs and was not repaired since.
+
+    Returns
+    -------
+    tuple of Failure
+        Those of the table, in its order.
+    """
+    import pandas as pd
+
+    settled = {_place(failure.row()) for failure in found}
+    settled |= {_place(scan_columns(scan.key)) for scan in files.scans if results_exist(out_dir, scan.key)}
+    rows = [*(failure.row() for failure in found)]
+    rows += [row for row in _rows(out_dir / "group" / "failures.tsv") if _place(row) not in settled]
+    rows.sort(key=lambda row: tuple(str(row[name]) for name in (*_SCAN_COLUMNS, "stage", "message")))
+    write_table(out_dir / "group" / "failures.tsv", pd.DataFrame(rows, columns=list(FAILURES)), FAILURES)
+    return failures_of(out_dir)
+
+
+def failures_of(out_dir: Path) -> tuple[Failure, ...]:
+    """Read ``failures.tsv``; empty when there is none."""
+    return tuple(
+        Failure(
+            {
+                entity: row[column].removeprefix(f"{entity}-")
+                for entity, column in zip(("sub", "ses", "task", "run"), _SCAN_COLUMNS, strict=True)
+                if row[column] != MISSING
+            },
+            *(row[name] if row[name] != MISSING else "" for name in ("stage", "code", "message", "cure")),
+        )
+        for row in _rows(out_dir / "group" / "failures.tsv")
+    )
+
+
+def write_exclusions(out_dir: Path, exclusions: "DataFrame") -> None:
+    """Write ``exclusions.tsv``."""
+    write_table(out_dir / "group" / "exclusions.tsv", exclusions, EXCLUSIONS)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    if not path.exists():
+        return []
+    table = read_table(path).astype(object)
+    return [{str(name): str(value) for name, value in row.items()} for row in table.fillna(MISSING).to_dict("records")]
+
+
+def _place(row: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(str(row[name]) for name in _SCAN_COLUMNS)

@@ -1,0 +1,103 @@
+"""The settings and results of an analysis in words, for the methods text and the reporting checklist."""
+
+from collections.abc import Sequence
+
+from mrspipe import __version__
+from mrspipe.basis.settings import BasisSettings
+from mrspipe.config import StudyConfig
+from mrspipe.core.results import Concentration, QualityReport
+from mrspipe.core.signal import Signal
+from mrspipe.fit.settings import FitSettings
+from mrspipe.qc import QcSettings
+from mrspipe.quantify import QuantifySettings
+from mrspipe.report.methods_text import MethodsText, methods_text
+from mrspipe.report.mrsinmrs import AnalysisFacts
+from mrspipe.stats.design import Design
+
+
+def methods_of(config: StudyConfig, models: Sequence[str] = ()) -> MethodsText:
+    """Write the methods of an analysis from its settings and the statistical models that were used."""
+    return methods_text(
+        version=__version__,
+        preprocessing=[step.step for step in config.preprocess.steps],
+        basis=_basis(config.basis),
+        fit=_fit(config.fit),
+        quantification=[_quantification(config.quantify)],
+        quality=_quality(config.qc),
+        statistics=models,
+    )
+
+
+def design_in_words(design: Design) -> tuple[str, ...]:
+    """Say what a study compares, a sentence each."""
+    sentences = []
+    for factor in design.factors:
+        pair = f"{factor.other} against {factor.reference}"
+        sentences.append(_FACTOR_SENTENCES[factor.name].format(pair=pair, column=factor.column))
+    outcome = f"The main outcome is {design.outcome.metabolite} ({design.outcome.quantity.replace('_', ' ')})"
+    others = f"; also {', '.join(design.secondary)}" if design.secondary else ""
+    sentences.append(f"{outcome}{others}.")
+    if design.ratings:
+        sentences.append(f"Participants rated {design.ratings.name} in each condition.")
+    return tuple(sentences)
+
+
+_FACTOR_SENTENCES = {
+    "group": "Two groups: {pair} (column {column}).",
+    "condition": "Two conditions in every participant: {pair}.",
+    "treatment": "A crossover of two treatments: {pair}.",
+    "time": "Two visits: {pair}.",
+}
+
+
+def analysis_facts(
+    config: StudyConfig, signal: Signal, levels: Sequence[Concentration], quality: QualityReport
+) -> AnalysisFacts:
+    """Say what the analysis adds to the reporting checklist."""
+    corrections = dict.fromkeys(text for level in levels for text in level.corrections)
+    return AnalysisFacts(
+        software=f"mrspipe {__version__}",
+        steps="; ".join(step.method for step in signal.history),
+        output_measure=", ".join(config.quantify.quantities),
+        assumptions="; ".join(corrections),
+        fit_model=f"{_basis(config.basis)}; {_fit(config.fit)}",
+        reported_quality=f"SNR {quality.metric('snr'):.0f}, line width {quality.metric('fwhm_hz'):.1f} Hz",
+        exclusion_criteria=_quality(config.qc),
+        fit_quality=f"residual {quality.metric('residual_ratio'):.2f} times the noise",
+        sample_spectrum="this page",
+    )
+
+
+def _basis(settings: BasisSettings) -> str:
+    if settings.file:
+        return f"basis set {settings.file.rsplit('/', 1)[-1]}"
+    return "density-matrix simulation with ideal pulses of the sequence and echo time of each scan"
+
+
+def _fit(settings: FitSettings) -> str:
+    low, high = settings.range_ppm
+    return (
+        f"penalised least squares of the real spectrum from {low:g} to {high:g} ppm; amplitudes eliminated by variable "
+        "projection; P-spline baseline with stiffness from restricted maximum likelihood; macromolecules "
+        + {
+            "auto": "from the basis set where it has them, else as Gaussians with soft priors",
+            "basis": "from the basis set with soft deviations",
+            "parametrised": "as Gaussians with soft priors",
+        }[settings.mm]
+        + "; soft ratio priors on weakly determined metabolites"
+    )
+
+
+def _quantification(settings: QuantifySettings) -> str:
+    return (
+        f"{', '.join(settings.quantities)}; molal and molar values are referenced to tissue water with relaxation "
+        f"constants of the set '{settings.relaxation}' and corrected for CSF"
+    )
+
+
+def _quality(settings: QcSettings) -> str:
+    return (
+        f"left out below a signal-to-noise ratio of {settings.unusable_below_snr:g} or above a line width of "
+        f"{settings.unusable_above_fwhm_ppm:g} ppm; doubtful below {settings.doubtful_below_snr:g} or above "
+        f"{settings.doubtful_above_fwhm_ppm:g} ppm"
+    )

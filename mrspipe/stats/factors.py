@@ -1,0 +1,129 @@
+"""The parts of a study's design: factors with their two levels, the outcome, the rating."""
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from mrspipe.settings import Settings
+
+if TYPE_CHECKING:
+    from pandas import Series
+
+FactorName = Literal["group", "condition", "treatment", "time"]
+Quantity = Literal["ratio_tcr", "molal", "molar", "alpha_molar", "institutional"]
+ENTITY_COLUMNS = {"task": "task_id", "session": "session_id", "run": "run"}
+
+
+def label(value: object) -> str:
+    """Spell a level: numbers without decimals they do not need, sessions and tasks without their prefix.
+
+    Examples
+    --------
+    >>> [label(value) for value in ("ses-pre", 2.0, "HC", float("nan"))]
+    ['pre', '2', 'HC', '']
+    """
+    if value is None or value != value:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    text = str(value).strip()
+    return "" if text in {"n/a", "<NA>", "NaT"} else text.removeprefix("ses-").removeprefix("task-")
+
+
+def labels(column: "Series[Any]") -> "Series[str]":
+    """Spell the levels in a column of a table."""
+    return column.astype(object).map(label)
+
+
+Label = Annotated[str, BeforeValidator(label), Field(min_length=1)]
+
+
+class _Source(Settings):
+    """Where the levels of a factor within participants are found."""
+
+    column: str | None = None
+    """Column of participants.tsv or of the sessions files; or give `entity`."""
+    entity: Literal["task", "session", "run"] | None = None
+    """Part of the scan's file name; or give `column`."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.column is None) == (self.entity is None):
+            raise ValueError("Give either column or entity")
+        return self
+
+    @property
+    def source(self) -> str:
+        """Column of the tables that holds the levels."""
+        return self.column or ENTITY_COLUMNS[str(self.entity)]
+
+
+class Group(Settings):
+    """Two groups of participants."""
+
+    column: str = "group"
+    """Column of participants.tsv."""
+    control: Label
+    """Level of the controls."""
+    patient: Label
+    """Level of the patients."""
+
+
+class Condition(_Source):
+    """Two conditions, both measured in each participant."""
+
+    control: Label
+    """Level of the baseline condition."""
+    active: Label
+    """Level of the other condition."""
+
+
+class Treatment(_Source):
+    """A crossover: every participant gets both treatments, in different visits."""
+
+    control: Label
+    """Level of the placebo."""
+    active: Label
+    """Level of the treatment."""
+    period: str | None = None
+    """Column with the number of the visit in time."""
+
+
+class Time(_Source):
+    """Visits before and after something that happens to everybody."""
+
+    before: Label
+    """Level of the first visit."""
+    after: Label
+    """Level of the second visit."""
+
+
+class OutcomeSettings(Settings):
+    """What the study is about."""
+
+    metabolite: str = "Glu"
+    """Short name, as in measurements.tsv."""
+    quantity: Quantity = "molar"
+    """Unit, as in measurements.tsv; for all metabolites."""
+
+
+class RatingSettings(Settings):
+    """A rating that participants gave during each condition."""
+
+    name: str = "rating"
+    """Name of what was rated."""
+    columns: Annotated[dict[Label, str], Field(min_length=1)]
+    """Column of the sessions files (or participants.tsv) for each level of the condition."""
+
+
+class Factor(Settings):
+    """A factor as the models see it."""
+
+    name: FactorName
+    """Role in the design."""
+    column: str
+    """Column of the tables."""
+    reference: str
+    """Level that is subtracted."""
+    other: str
+    """Level from which it is subtracted."""
