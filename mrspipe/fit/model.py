@@ -2,7 +2,7 @@
 
 Re{ exp(i (phi0 + phi1 (ppm - 2.2))) F[ sum_m c_m B_m(t) exp((2 pi i d_m - pi l_m) t) L(t) + sum_j a_j G_j(t) L(t) ] }
 
-``L(t) = exp(2 pi i f0 t - pi l0 t - pi^2 q^2 t^2 / (4 ln 2))`` is the line shape common to all, ``B_m`` a basis signal
+``L(t) = exp(2 pi i f0 t - pi l0 t - pi^2 g t^2 / (4 ln 2))`` is the line shape common to all, ``B_m`` a basis signal
 with its own shift ``d_m`` and width ``l_m``, ``G_j`` a macromolecule line, a Gaussian with its own shift and width.
 Amplitudes enter linearly, the rest is the vector ``theta``, laid out by `Layout`. The baseline is not part of it: see
 `mrspipe.fit.baseline`.
@@ -29,7 +29,7 @@ def gaussian_decay(fwhm_squared: FloatArray | float, time_squared: FloatArray) -
 class Layout:
     """Where the nonlinear parameters stand in ``theta``.
 
-    ``theta`` = phi0 [rad], phi1 [rad/ppm], f0 [Hz], l0 [Hz], q [Hz], then per basis signal the shifts [Hz] and the
+    ``theta`` = phi0 [rad], phi1 [rad/ppm], f0 [Hz], l0 [Hz], g [Hz^2], then per basis signal the shifts [Hz] and the
     widths [Hz], then per macromolecule line the shifts [Hz] and the natural logarithms of the relative widths.
     """
 
@@ -131,7 +131,7 @@ class SpectralModel:
         """Compute all signals and spectra of unit amplitude."""
         at, time = self.layout, self.grid.time_s
         shape = np.exp((2j * np.pi * theta[at.SHIFT] - np.pi * theta[at.LORENTZ]) * time)
-        shape *= gaussian_decay(theta[at.GAUSS] ** 2, self._time_squared)
+        shape *= gaussian_decay(theta[at.GAUSS], self._time_squared)
         own = np.exp((2j * np.pi * theta[at.shifts] - np.pi * theta[at.widths])[:, None] * time)
         extra = self._width_squared(theta) - (0.5 * self.line_fwhm_hz) ** 2
         lines = np.exp(2j * np.pi * theta[at.line_shifts][:, None] * time)
@@ -156,7 +156,7 @@ class SpectralModel:
         jacobian[:, at.PHASE1] = -self._from_centre_ppm * spectrum.imag
         jacobian[:, at.SHIFT] = -2 * np.pi * first_total.imag
         jacobian[:, at.LORENTZ] = -np.pi * first_total.real
-        jacobian[:, at.GAUSS] = -2 * _GAUSS * theta[at.GAUSS] * second[0].real
+        jacobian[:, at.GAUSS] = -_GAUSS * second[0].real
         jacobian[:, at.shifts] = -2 * np.pi * first[:n_basis].imag.T
         jacobian[:, at.widths] = -np.pi * first[:n_basis].real.T
         jacobian[:, at.line_shifts] = -2 * np.pi * first[n_basis:].imag.T

@@ -98,13 +98,13 @@ def theta_priors(
     """
     mean, sd = np.zeros(layout.size), np.empty(layout.size)
     mean[layout.LORENTZ] = priors.lorentz_hz - basis_width_hz
-    mean[layout.GAUSS] = priors.gauss_hz
+    mean[layout.GAUSS] = priors.gauss_hz**2
     mean[layout.widths] = own_width_hz
     sd[layout.PHASE0] = _PHASE0_SD_RAD
     sd[layout.PHASE1] = np.deg2rad(priors.phase1_sd_deg_per_ppm)
     sd[layout.SHIFT] = _SHIFT_SD_HZ
     sd[layout.LORENTZ] = priors.lorentz_sd_hz
-    sd[layout.GAUSS] = priors.gauss_sd_hz
+    sd[layout.GAUSS] = 2 * priors.gauss_hz * priors.gauss_sd_hz
     sd[layout.shifts] = priors.shift_sd_ppm * hz_per_ppm
     sd[layout.widths] = priors.width_sd_hz
     sd[layout.line_shifts] = priors.mm_shift_sd_ppm * hz_per_ppm

@@ -233,6 +233,6 @@ def _nuisance(problem: Problem, solution: Solution, reference: Reference, basis:
         "phase0_deg": float((phase + 180) % 360 - 180),
         "phase1_deg_per_ppm": float(np.rad2deg(theta[layout.PHASE1])),
         "lorentz_hz": float(theta[layout.LORENTZ] + basis.linewidth_hz),
-        "gauss_hz": float(abs(theta[layout.GAUSS])),
+        "gauss_hz": float(np.sqrt(max(theta[layout.GAUSS], 0.0))),
         "baseline_ed_per_ppm": float(problem.base.effective_dimension(problem.stiffness) / width_ppm),
     }

@@ -153,3 +153,15 @@ def test_lines_as_broad_as_their_t2_says_are_fitted_without_bias(basis, axis):
     signal = replace(clean, samples=clean.fid - equal + broadened(truth @ broad, axis, gauss_hz=4.5) + noise)
     fit = fit_spectrum(signal, basis, FitSettings())
     assert (np.abs(fit.amplitudes - truth) < 3 * np.sqrt(np.diag(fit.covariance)) + 0.01 * truth).all()
+
+
+def test_a_purely_lorentzian_phantom_is_reached_although_a_gaussian_part_is_expected(basis):
+    # Creatine alone, almost without noise: the width parameter must be able to reach zero from the prior's 4.5 Hz.
+    axis = basis.axis
+    rng = np.random.default_rng(7)
+    noise = 1e-3 * (rng.standard_normal(axis.n_points) + 1j * rng.standard_normal(axis.n_points))
+    clean = broadened(basis.fids[basis.names.index("Cr")], axis, lorentz_hz=3.0)
+    fit = fit_spectrum(Signal(10 * clean + noise, ("time",), axis), basis, SETTINGS)
+    assert fit.status == "converged"
+    assert fit.weights("tCr") @ fit.amplitudes == pytest.approx(10.0, rel=1e-3)
+    assert np.std(fit.residual) < 1.2 * fit.noise_sd
