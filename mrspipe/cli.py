@@ -244,17 +244,17 @@ def synth(
     from mrspipe.config import bundled
     from mrspipe.console import Console
     from mrspipe.synth.recipe import load_recipe
-    from mrspipe.synth.study import write_study
+    from mrspipe.synth.study import truth_folder, write_study
 
     console = Console(quiet=quiet)
     with console.progress() as progress:
-        truth = write_study(
+        write_study(
             load_recipe(bundled("synthetic_data", recipe)),
             out,
             seed=random_seed,
             progress=lambda done, total: progress("Synthetic scans", done, total),
         )
-    console.say(f"Dataset: {out}\nTruth:   {truth}")
+    console.say(f"Dataset: {out}\nTruth:   {truth_folder(out)}")
 
 
 @app.command("import", epilog="Example: mrspipe import scan.SDAT my_study --sub 01 --ref water.SDAT")

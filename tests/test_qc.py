@@ -98,7 +98,7 @@ def test_what_makes_a_scan_unusable_is_said(changes, reason):
         ({"gauss_hz": 13.5}, "line width"),
         ({"height": 9.0, "misfit": 0.1}, "signal-to-noise"),
         ({"misfit": 5.0}, "residual"),
-        ({"crlb": 0.3}, "bound of glu"),
+        ({"crlb": 0.3}, "bound of Glu"),
     ],
 )
 def test_what_makes_a_scan_doubtful_is_said_with_its_limit(changes, reason):

@@ -89,7 +89,7 @@ CONTRASTS: Descriptions = {
     "effect_ci_high": "Upper end of the 95 % confidence interval of effect.",
     "bf01": "Bayes factor: evidence for no effect over evidence for an effect.",
     "tost_p": "p value of the equivalence test (two one-sided tests).",
-    "tost_bound": "Bound of the equivalence test, in the unit of effect.",
+    "tost_bound": "Bound of the equivalence test, in the unit of estimate.",
     "note": "What to know about this row, or why it could not be computed.",
 }
 

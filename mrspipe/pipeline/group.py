@@ -15,6 +15,7 @@ from mrspipe.report.content import QUANTITIES, Factor, GroupPage, Outcome, Sampl
 from mrspipe.report.methods_text import MethodsText
 from mrspipe.stats.contrasts import contrast_table, exclusion_table, why_no_group_test
 from mrspipe.stats.design import Design, resolve_contrasts
+from mrspipe.stats.samples import as_measured
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -79,11 +80,11 @@ def compare(out_dir: Path, config: StudyConfig) -> Comparison:
     """
     folder = out_dir / "group"
     measurements, ratings = read_table(folder / "measurements.tsv"), _ratings(folder)
-    design = measurable(config.design, measurements)
-    asked = resolve_contrasts(design, config.contrast)
-    contrasts = contrast_table(measurements, design, asked, config.stats, ratings=ratings)
+    asked = resolve_contrasts(config.design, config.contrast)
+    contrasts = contrast_table(measurements, config.design, asked, config.stats, ratings=ratings)
+    exclusions = exclusion_table(measurements, config.design, asked, config.stats)
     write_table(folder / "contrasts.tsv", contrasts, CONTRASTS)
-    write_table(folder / "exclusions.tsv", exclusion_table(measurements, design, asked), EXCLUSIONS)
+    write_table(folder / "exclusions.tsv", exclusions, EXCLUSIONS)
     return read_comparison(out_dir, config)
 
 
@@ -97,15 +98,15 @@ def read_comparison(out_dir: Path, config: StudyConfig) -> Comparison:
     """
     folder = out_dir / "group"
     measurements, contrasts = read_table(folder / "measurements.tsv"), read_table(folder / "contrasts.tsv")
-    design = measurable(config.design, measurements)
-    asked = resolve_contrasts(design, config.contrast)
+    design, _ = as_measured(measurements, config.design)
+    asked = resolve_contrasts(config.design, config.contrast)
     return Comparison(
         measurements=measurements,
         quality=read_table(folder / "quality.tsv"),
         contrasts=contrasts,
         exclusions=read_table(folder / "exclusions.tsv"),
         ratings=_ratings(folder),
-        why_no_test=why_no_group_test(measurements, design, asked),
+        why_no_test=why_no_group_test(measurements, config.design, asked),
         questions={one.name: one.question for one in asked},
         outcome=(design.outcome.metabolite, design.outcome.quantity),
         primary=tuple(one.name for one in asked if one.primary),
@@ -115,15 +116,6 @@ def read_comparison(out_dir: Path, config: StudyConfig) -> Comparison:
 def _ratings(folder: Path) -> "DataFrame | None":
     path = folder / "ratings.tsv"
     return read_table(path) if path.exists() else None
-
-
-def measurable(design: Design, measurements: "DataFrame") -> Design:
-    """Give the design with ratios to creatine as outcome where no scan has the quantity that it asks for."""
-    of_outcome = measurements[measurements["metabolite"] == design.outcome.metabolite]
-    known = set(of_outcome.loc[of_outcome["value"].notna(), "quantity"])
-    if design.outcome.quantity in known or "ratio_tcr" not in known:
-        return design
-    return design.model_copy(update={"outcome": design.outcome.model_copy(update={"quantity": "ratio_tcr"})})
 
 
 def _why_ratios(design: Design, comparison: Comparison) -> tuple[str, ...]:
@@ -140,7 +132,7 @@ def group_page(
     comparison: Comparison, config: StudyConfig, title: str, failures: Sequence[Failure], methods: MethodsText
 ) -> GroupPage:
     """Fill the page of a study."""
-    design = measurable(config.design, comparison.measurements)
+    design, _ = as_measured(comparison.measurements, config.design)
     metabolite, quantity = comparison.outcome
     group = _factor(design, "group")
     return GroupPage(

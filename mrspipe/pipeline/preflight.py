@@ -12,6 +12,7 @@ from mrspipe.core.signal import Scan
 from mrspipe.io.bids import ScanFiles, Selection, StudyFiles, find_scans, participants, read_scan, sessions
 from mrspipe.pipeline.basis import basis_for, read_basis_once
 from mrspipe.pipeline.scan import StageError, failure_of, stage
+from mrspipe.stats.design import resolve_contrasts
 
 _HEADER = tuple[str, str, str, str]
 
@@ -55,6 +56,7 @@ def check_study(
         The dataset as a whole cannot be used.
     """
     read_basis_once(config.basis)
+    resolve_contrasts(config.design, config.contrast)
     files = find_scans(bids_dir, selection=selection, derivatives=derivatives)
     read: list[tuple[ScanFiles, Scan]] = []
     failures = list(files.failures)

@@ -23,6 +23,7 @@ from mrspipe.pipeline.pages import write_pages
 from mrspipe.pipeline.provenance import provenance
 from mrspipe.pipeline.scan import ScanJob, ScanOutcome, lost_scan, run_scan
 from mrspipe.pipeline.tables import collect, failures_of, write_failures
+from mrspipe.stats.design import resolve_contrasts
 
 Progress = Callable[[str, int, int], None]
 LEVELS = ("participant", "group")
@@ -79,6 +80,7 @@ def plan_study(request: StudyRequest) -> StudyPlan:
     """
     check_output_dir(request.bids_dir, request.out_dir)
     read_basis_once(request.config.basis)
+    resolve_contrasts(request.config.design, request.config.contrast)
     files = find_scans(request.bids_dir, selection=request.selection, derivatives=request.derivatives)
     manifest = read_manifest(request.out_dir)
     jobs = [(scan, _fingerprint(scan, request.config)) for scan in files.scans]

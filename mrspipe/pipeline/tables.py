@@ -34,7 +34,7 @@ def collect(out_dir: Path, bids_dir: Path, scans: Sequence[ScanFiles], design: D
         measured += measurement_rows(key, read_levels(out_dir, key), quality)
         judged.append(quality_row(key, quality))
     people, visits = participants(bids_dir), sessions(bids_dir)
-    quality_table = pd.DataFrame(judged, columns=_columns(judged, ("participant_id",)))
+    quality_table = pd.DataFrame(judged, columns=_columns(judged, (*_SCAN_COLUMNS, "verdict", "reasons")))
     measurements = pd.DataFrame(measured, columns=_columns(measured, tuple(MEASUREMENTS)))
     tissue = [name for name in ("gm_fraction", "wm_fraction", "csf_fraction") if name in quality_table]
     if tissue:
@@ -43,7 +43,9 @@ def collect(out_dir: Path, bids_dir: Path, scans: Sequence[ScanFiles], design: D
     folder = out_dir / "group"
     write_table(folder / "measurements.tsv", measurements, MEASUREMENTS)
     write_table(folder / "quality.tsv", quality_table, QUALITY)
-    ratings = ratings_table(_joined(visits, people, ["participant_id"]), design)
+    # Without sessions, a visit is the participant.
+    rated = people if visits.empty else _joined(visits, people, ["participant_id"])
+    ratings = ratings_table(rated, design)
     if ratings is not None:
         write_table(folder / "ratings.tsv", ratings)
 

@@ -275,11 +275,11 @@ def exclusion_table(
     found: list[dict[str, str]] = []
     for metabolite in design.metabolites:
         table = measurement_rows(measurements, design, metabolite)
-        kept = is_included(table)
-        for at, row in table[~is_usable(table)].iterrows():
+        unused = table[~is_usable(table)]
+        for (_, row), included in zip(unused.iterrows(), is_included(unused), strict=True):
             reason = label_or_missing(row.get("reason"))
             if reason == _MISSING:
-                reason = "there is no value" if kept[at] else "marked as not included"
+                reason = "there is no value" if included else "marked as not included"
             found.append({**scan_of(row), "metabolite": metabolite, "analysis": "all", "reason": reason})
     for contrast in resolve_contrasts(design, tuple(contrasts), measurements):
         if contrast.of == "metabolites":

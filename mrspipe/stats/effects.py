@@ -136,17 +136,24 @@ def jzs_bf01(t: float, n_effective: float, df: float, scale: float) -> float:
     >>> round(1 / jzs_bf01(-4.06212768338204, 10, 9, 2**0.5 / 2), 3)  # Student's sleep data
     17.259
     """
+    if not math.isfinite(t):
+        return math.nan
     alone = (df + 1) / 2 * math.log1p(t * t / df)
 
-    def integrand(log_g: float) -> float:
+    def log_integrand(log_g: float) -> float:
         inflation = 1 + n_effective * scale**2 * math.exp(log_g)
         likelihood = -0.5 * math.log(inflation) - (df + 1) / 2 * math.log1p(t * t / (inflation * df)) + alone
-        return math.exp(likelihood - 0.5 * math.log(2 * math.pi) - 0.5 * log_g - 0.5 * math.exp(-log_g))
+        return likelihood - 0.5 * math.log(2 * math.pi) - 0.5 * log_g - 0.5 * math.exp(-log_g)
 
     # In log g the prior falls off doubly exponentially below and as exp(-log_g / 2) above.
     cuts = (-7.0, -2.0, 2.0, 8.0, 25.0, 80.0)
-    parts = [quad(integrand, low, high, epsabs=0.0, epsrel=1e-11, limit=400)[0] for low, high in pairwise(cuts)]
-    return 1.0 / float(sum(parts))
+    # Divided by its height, the integrand of the largest t does not overflow.
+    height = max(log_integrand(log_g) for log_g in np.arange(cuts[0], cuts[-1], 0.5))
+    parts = [
+        quad(lambda log_g: math.exp(log_integrand(log_g) - height), low, high, epsabs=1e-14, epsrel=1e-11, limit=400)[0]
+        for low, high in pairwise(cuts)
+    ]
+    return math.exp(-height) / float(sum(parts))
 
 
 def equivalence_p(estimate: float, standard_error: float, df: float, bound: float) -> float:

@@ -82,7 +82,8 @@ def is_usable(table: "DataFrame") -> "Series[bool]":
 
     if "value" not in table.columns:
         return pd.Series(False, index=table.index)
-    return is_included(table) & np.isfinite(pd.to_numeric(table["value"], errors="coerce"))
+    values = pd.to_numeric(table["value"], errors="coerce")
+    return is_included(table) & values.notna() & ~values.isin([np.inf, -np.inf])
 
 
 def without_doubtful(table: "DataFrame") -> "DataFrame":

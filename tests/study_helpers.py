@@ -1,0 +1,27 @@
+"""Small synthetic studies."""
+
+from pathlib import Path
+
+from mrspipe.config import bundled, load_config, with_settings
+from mrspipe.pipeline.study import StudyRequest
+from mrspipe.synth.recipe import load_recipe
+from mrspipe.synth.study import write_study
+
+QUICK = {"blocks": 2, "coils": 1}
+
+
+def make_study(folder: Path, name: str, n: int) -> Path:
+    """A bundled recipe with ``n`` participants a group and few, averaged transients."""
+    recipe = load_recipe(bundled("synthetic_data", name))
+    changes = {
+        "groups": tuple(group.model_copy(update={"n": n}) for group in recipe.groups),
+        "measurement": recipe.measurement.model_copy(update=QUICK),
+        "losses": recipe.losses.model_copy(update={"technical": 0.0, "poor_quality": 0.0}),
+        "moment_matched": False,
+    }
+    write_study(recipe.model_copy(update=changes), folder)
+    return folder
+
+
+def request(bids_dir: Path, out_dir: Path, config: str, n_procs: int = 1) -> StudyRequest:
+    return StudyRequest(bids_dir, out_dir, with_settings(load_config(config), "engine", n_procs=n_procs))
