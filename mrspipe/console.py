@@ -80,7 +80,7 @@ class Console:
         if comparison.why_no_test:
             self.say(f"No group test: {comparison.why_no_test}")
             return
-        rows = [row for row in comparison.main_rows() if row["p"] == row["p"]]
+        rows = [row for row in comparison.main_rows() if row["contrast"] in comparison.primary]
         headers = ("Contrast", "Measure", "Model", "Estimate", "95 % CI", "p", "Effect", "n")
         self._table(headers, [_contrast_cells(row) for row in rows])
 
@@ -152,8 +152,8 @@ def _bars(console: RichConsole) -> Iterator[ProgressFunction]:
 def _contrast_cells(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         str(row["contrast"]),
-        str(row["metabolite"]),
-        str(row["model"]),
+        str(row["metabolite"] if row["metabolite"] == row["metabolite"] else row["quantity"]),
+        str(row["model"]).split(":", maxsplit=1)[0],
         _number(row["estimate"]),
         f"{_number(row['ci_low'])} to {_number(row['ci_high'])}",
         _number(row["p"]),

@@ -36,7 +36,7 @@ class Comparison:
     outcome : tuple of str
         Metabolite and quantity of the study's main question, as they were analysed.
     primary : tuple of str
-        Contrasts that are the study's main questions.
+        Contrasts that are the study's main questions, and the change of the ratings.
     """
 
     measurements: "DataFrame"
@@ -109,7 +109,7 @@ def read_comparison(out_dir: Path, config: StudyConfig) -> Comparison:
         why_no_test=why_no_group_test(measurements, config.design, asked),
         questions={one.name: one.question for one in asked},
         outcome=(design.outcome.metabolite, design.outcome.quantity),
-        primary=tuple(one.name for one in asked if one.primary),
+        primary=tuple(one.name for one in asked if one.primary or (one.of == "ratings" and len(one.compare or ()) == 1)),
     )
 
 

@@ -89,7 +89,9 @@ def fit_files(
     Raises
     ------
     ConfigError
-        There are water references, but not one for each spectrum; or a path is given twice.
+        There are water references, but not one for each spectrum; or two spectra have the same name.
+    FileError
+        The basis set cannot be read.
     """
     import pandas as pd
 
@@ -99,6 +101,7 @@ def fit_files(
             cure="Give --water once for each spectrum, in the same order, or not at all.",
             code="water-count",
         )
+    read_basis_once(config.basis)
     jobs = [
         SpectrumJob(name, spectrum, water, out_dir, config, header)
         for name, spectrum, water in zip(_names(spectra), spectra, waters or _no_water(spectra), strict=True)
