@@ -109,7 +109,9 @@ def read_comparison(out_dir: Path, config: StudyConfig) -> Comparison:
         why_no_test=why_no_group_test(measurements, config.design, asked),
         questions={one.name: one.question for one in asked},
         outcome=(design.outcome.metabolite, design.outcome.quantity),
-        primary=tuple(one.name for one in asked if one.primary or (one.of == "ratings" and len(one.compare or ()) == 1)),
+        primary=tuple(
+            one.name for one in asked if one.primary or (one.of == "ratings" and len(one.compare or ()) == 1)
+        ),
     )
 
 
