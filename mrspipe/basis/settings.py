@@ -12,6 +12,8 @@ class BasisSettings(Settings):
 
     file: str = ""
     """LCModel .basis file; empty: simulate."""
+    echo_time_s: Annotated[float, Field(gt=0)] | None = None
+    """Echo time of the basis set in ``file``, in s, where the file does not say it."""
     metabolites: tuple[str, ...] = ()
     """Metabolites to simulate; empty: all that are known."""
     sequence: Literal["press", "steam", "slaser", "spin_echo", "pulse_acquire"] | None = None

@@ -1,6 +1,7 @@
 """The basis set of a scan: read from the file that the settings name, or simulated for the scan's sequence."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
@@ -10,7 +11,7 @@ from mrspipe.basis.settings import BasisSettings
 from mrspipe.basis.simulate import simulate_basis
 from mrspipe.core.axis import SpectralAxis
 from mrspipe.core.basis_set import BasisSet
-from mrspipe.core.errors import HeaderError
+from mrspipe.core.errors import ConfigError, HeaderError
 from mrspipe.core.signal import Acquisition, Signal
 from mrspipe.io.basis_files import read_basis, write_basis
 from mrspipe.physics.constants import GAMMA_BAR_1H_HZ_PER_T, WATER_PPM
@@ -22,6 +23,7 @@ from mrspipe.settings import parse_settings
 _N_POINTS = 4096
 _DWELL_S = 1 / 4000
 _FIELD_STEP_HZ = 1e5
+_ECHO_TIME_TOLERANCE_S = 1e-3
 _SIMULATED = get_args(SequenceSettings.model_fields["sequence"].annotation)
 
 
@@ -52,7 +54,7 @@ def read_basis_once(settings: BasisSettings) -> BasisSet | None:
     FileError
         It cannot be read.
     """
-    return _read(Path(settings.file)) if settings.file else None
+    return _read(Path(settings.file), settings.echo_time_s) if settings.file else None
 
 
 def _sequence(acquisition: Acquisition, settings: BasisSettings) -> SequenceSettings:
@@ -73,8 +75,19 @@ def _sequence(acquisition: Acquisition, settings: BasisSettings) -> SequenceSett
 
 
 @lru_cache(maxsize=4)
-def _read(path: Path) -> BasisSet:
-    return read_basis(path)
+def _read(path: Path, echo_time_s: float | None) -> BasisSet:
+    basis = read_basis(path)
+    if echo_time_s is None:
+        return basis
+    if basis.echo_time_s is not None and abs(basis.echo_time_s - echo_time_s) > _ECHO_TIME_TOLERANCE_S:
+        raise ConfigError(
+            f"The basis set states an echo time of {1e3 * basis.echo_time_s:g} ms, the settings "
+            f"{1e3 * echo_time_s:g} ms.",
+            where="basis.echo_time_s",
+            cure="Remove the setting, or name another file.",
+            code="basis-echo-time",
+        )
+    return replace(basis, echo_time_s=echo_time_s)
 
 
 @lru_cache(maxsize=16)
