@@ -167,7 +167,11 @@ def group_page(
 
 def _factor(design: Design, name: str) -> Factor | None:
     found = [factor for factor in design.factors if factor.name == name]
-    return Factor(found[0].column, {level: level for level in (found[0].reference, found[0].other)}) if found else None
+    if not found:
+        return None
+    # Tables hold sessions with their prefix, designs name them without.
+    prefix = "ses-" if found[0].column == "session_id" else ""
+    return Factor(found[0].column, {f"{prefix}{level}": level for level in (found[0].reference, found[0].other)})
 
 
 def _count(comparison: Comparison, label: str, rows: Any) -> SampleCount:

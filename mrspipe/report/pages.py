@@ -320,12 +320,15 @@ def _group_figures(page: GroupPage) -> Iterator[dict[str, Any]]:
     """Draw what there are values for: ratings, outcome, treatment, quality."""
     used = [row for row in records(page.measurements) if of_outcome(row, page.outcome) and row.get("included", True)]
     spread = "Each thin line is one subject; the thick line joins the means, its bars are one SD to either side."
+    if page.condition is None:
+        spread = "Each dot is one subject; the large dot is the mean, its bar one SD to either side."
     if page.ratings is not None:
         rated = _panels(records(page.ratings), page.ratings_column, page, over=page.condition, split=page.treatment)
         yield from _paired("ratings", page.ratings_label, rated, page.condition, page.ratings_label, spread)
     found = _panels(used, "value", page, over=page.condition, split=page.treatment)
     name = page.outcome.metabolite
-    title = f"{name} by group" if page.condition is None else f"{name} by group and condition"
+    factors = [word for word, factor in (("group", page.group), ("condition", page.condition)) if factor]
+    title = f"{name} by {' and '.join(factors)}" if factors else name
     yield from _paired("outcome", title, found, page.condition, page.outcome.label, spread)
     if page.treatment is not None:
         treated = _panels(used, "value", page, over=page.treatment, split=page.condition)

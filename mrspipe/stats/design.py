@@ -265,7 +265,7 @@ def _group(design: Design) -> Iterator[ContrastSettings]:
         return
     held = _at_reference(design)
     place = f" ({', '.join(held.values())})" if held else ""
-    ask = f"Do patients ({design.group.patient}) and controls ({design.group.control}) differ{place}"
+    ask = f"Do patients ({design.group.patient}) and controls ({design.group.control}) differ in {design.outcome.metabolite}{place}"
     yield _contrast("patients-controls", ("group",), "welch", within=held, primary=True, question=f"{ask}?")
     if design.covariates:
         ask = f"{ask}, at the same {', '.join(design.covariates)}?"
@@ -278,22 +278,28 @@ def _changes(design: Design) -> Iterator[ContrastSettings]:
         if factor.name not in {"condition", "time"}:
             continue
         name = f"{factor.other}-baseline" if factor.name == "condition" else f"{factor.other}-{factor.reference}"
-        ask = f"differ between {factor.other} and {factor.reference}"
+        outcome, ask = design.outcome.metabolite, f"differ between {factor.other} and {factor.reference}"
         held = _at_reference(design, factor.name)
         one = (factor.name,)
         if (group := design.group) is None:
-            yield _contrast(name, one, "paired", within=held, primary=True, question=f"Does it {ask}?")
+            yield _contrast(name, one, "paired", within=held, primary=True, question=f"Does {outcome} {ask}?")
             if held:
-                yield _contrast(f"{name}-visits", one, "mixed", question=f"Does it {ask}, over all scans?")
+                yield _contrast(f"{name}-visits", one, "mixed", question=f"Does {outcome} {ask}, over all scans?")
             continue
         patients, controls = {**held, "group": group.patient}, {**held, "group": group.control}
-        yield _contrast(name, one, "paired", within=patients, primary=True, question=f"Does it {ask} in the patients?")
+        yield _contrast(
+            name, one, "paired", within=patients, primary=True, question=f"Does {outcome} {ask} in the patients?"
+        )
         if held:
             everything: dict[FactorName, str] = {"group": group.patient}
-            question = f"Does it {ask} in the patients, over all scans?"
+            question = f"Does {outcome} {ask} in the patients, over all scans?"
             yield _contrast(f"{name}-visits", one, "mixed", within=everything, question=question)
-        yield _contrast(f"{name}-controls", one, "paired", within=controls, question=f"Does it {ask} in the controls?")
-        yield _contrast(f"{name}-all", one, "mixed", within=held, question=f"Does it {ask}, averaged over the groups?")
+        yield _contrast(
+            f"{name}-controls", one, "paired", within=controls, question=f"Does {outcome} {ask} in the controls?"
+        )
+        yield _contrast(
+            f"{name}-all", one, "mixed", within=held, question=f"Does {outcome} {ask}, averaged over the groups?"
+        )
         yield _contrast(
             f"group-by-{factor.other}", ("group", factor.name), "mixed", within=held, primary=True,
             question=f"Is the difference between {factor.other} and {factor.reference} another in the patients?",
@@ -303,17 +309,17 @@ def _changes(design: Design) -> Iterator[ContrastSettings]:
 def _treatment(design: Design) -> Iterator[ContrastSettings]:
     if design.treatment is None:
         return
-    active, control = design.treatment.active, design.treatment.control
+    active, control, outcome = design.treatment.active, design.treatment.control, design.outcome.metabolite
     one: tuple[FactorName, ...] = ("treatment",)
     ask = f"differ between {active} and {control}"
-    yield _contrast(f"{active}-{control}", one, "mixed", primary=True, question=f"Does it {ask}?")
+    yield _contrast(f"{active}-{control}", one, "mixed", primary=True, question=f"Does {outcome} {ask}?")
     patients = {"group": design.group.patient} if design.group else {}
     place = " in the patients" if patients else ""
     if patients:
         yield _contrast(
-            f"{active}-{control}-patients", one, "mixed", within=patients, question=f"Does it {ask}{place}?"
+            f"{active}-{control}-patients", one, "mixed", within=patients, question=f"Does {outcome} {ask}{place}?"
         )
-    ask = f"Does it {ask}{place}, among those with all scans?"
+    ask = f"Does {outcome} {ask}{place}, among those with all scans?"
     yield _contrast(f"{active}-{control}-paired", one, "paired", within=patients, question=ask)
     others = [factor for factor in design.factors if factor.name != "treatment"]
     words = {factor.name: "group" if factor.name == "group" else factor.other for factor in others}
