@@ -22,6 +22,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from mrspipe.core.arrays import FloatArray
 from mrspipe.core.results import FitResult, Metric, QualityReport, Verdict
 from mrspipe.core.signal import Scan, Signal
 from mrspipe.physics.constants import WATER_PPM
@@ -46,11 +47,14 @@ class QcSettings(Settings):
     doubtful_below_snr: Positive = 10.0
     """A smaller signal-to-noise ratio makes a scan doubtful (5 in LCModel's definition; limit of Klauser et al. 2023,
     doi 10.48550/arXiv.2305.13822)."""
+    unusable_above_tcr_se_pct: Positive = 25.0
+    """A larger standard error of total creatine, in percent, makes a scan unusable: creatine is never low, and it is
+    the denominator of all ratios. Assumed."""
     unusable_above_fwhm_ppm: Positive = 0.15
     """A broader line makes a scan unusable, in ppm: Glu and Gln are 0.1 ppm apart."""
     doubtful_above_fwhm_ppm: Positive = 0.1
     """A broader line makes a scan doubtful, in ppm (Wilson et al. 2019, doi 10.1002/mrm.27742)."""
-    doubtful_above_residual_ratio: Positive = 3.0
+    doubtful_above_residual_ratio: Positive = 1.5
     """A larger residual, in noise SD, makes a scan doubtful: the model misses something. Assumed."""
     doubtful_above_crlb_pct: dict[str, Positive] = Field(
         default_factory=lambda: {"tNAA": 20.0, "tCr": 20.0, "tCho": 20.0, "Glu": 20.0, "Glx": 20.0}
@@ -124,7 +128,7 @@ def _limited(clean: Scan, fit: FitResult, settings: QcSettings) -> tuple[Metric,
     width_hz = _line_width_hz(fit)
     residual = float(fit.residual.std() / fit.noise_sd) if fit.noise_sd > 0 else _NAN
     bounds = [
-        _at_most(_bound_name(name), _crlb_pct(fit, name), "%", limit)
+        _at_most(_bound_name(name), _percent(fit, name, fit.crlb_covariance), "%", limit)
         for name, limit in settings.doubtful_above_crlb_pct.items()
     ]
     snr = signal_to_noise(fit)
@@ -165,6 +169,12 @@ def _unusable(fit: FitResult, values: Mapping[str, float], settings: QcSettings)
         reasons.append(f"the fit did not converge ({fit.status})")
     if values["fwhm_ppm"] > settings.unusable_above_fwhm_ppm:
         reasons.append(f"lines are {values['fwhm_ppm']:.3f} ppm broad, more than {settings.unusable_above_fwhm_ppm:g}")
+    creatine_se = _percent(fit, "tCr", fit.covariance)
+    if creatine_se > settings.unusable_above_tcr_se_pct:
+        reasons.append(
+            f"the standard error of total creatine is {creatine_se:.0f} %, "
+            f"more than {settings.unusable_above_tcr_se_pct:g} %"
+        )
     if not values["snr"] >= settings.unusable_below_snr:
         reasons.append(f"the signal-to-noise ratio is {values['snr']:.1f}, less than {settings.unusable_below_snr:g}")
     return reasons
@@ -193,13 +203,13 @@ def _line_width_hz(fit: FitResult) -> float:
     return voigt_fwhm(lorentz, gauss)
 
 
-def _crlb_pct(fit: FitResult, name: str) -> float:
-    """Relative bound in percent; infinite for an amplitude that is not positive, NaN when it was not fitted."""
+def _percent(fit: FitResult, name: str, covariance: FloatArray) -> float:
+    """Relative error in percent; infinite for an amplitude that is not positive, NaN when it was not fitted."""
     row = fit.weights(name)
     if row is None:
         return _NAN
     amplitude = float(row @ fit.amplitudes)
-    spread = float(np.sqrt(max(0.0, float(row @ fit.crlb_covariance @ row))))
+    spread = float(np.sqrt(max(0.0, float(row @ covariance @ row))))
     return 100 * spread / amplitude if amplitude > 0 else float("inf")
 
 

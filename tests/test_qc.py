@@ -12,7 +12,7 @@ AXIS = SpectralAxis(2048, 1 / 2000, 127.7e6, 4.65)
 PPM = np.linspace(0.2, 4.2, 801)
 
 
-def made_fit(height=100.0, noise_sd=1.0, misfit=1.0, status="converged", crlb=0.02, **nuisance):
+def made_fit(height=100.0, noise_sd=1.0, misfit=1.0, status="converged", crlb=0.02, se=0.02, **nuisance):
     """One line at 2.01 ppm on a constant baseline of 10; residual of SD ``misfit`` from a seed."""
     line = height / (1 + ((PPM - 2.01) / 0.02) ** 2)
     baseline = np.full_like(PPM, 10.0)
@@ -21,13 +21,13 @@ def made_fit(height=100.0, noise_sd=1.0, misfit=1.0, status="converged", crlb=0.
     noise = misfit * (noise - noise.mean()) / noise.std()
     names = ("NAA", "Cr", "Glu", "Gln", "GPC")
     amplitudes = np.ones(5)
-    covariance = np.diag((crlb * amplitudes) ** 2)
+    bound, covariance = (np.diag((size * amplitudes) ** 2) for size in (crlb, se))
     shared = {"shift_hz": 1.5, "lorentz_hz": 3.0, "gauss_hz": 4.0, "baseline_ed_per_ppm": 3.0} | nuisance
     return FitResult(
         names,
         amplitudes,
         covariance,
-        covariance,
+        bound,
         shared,
         PPM,
         fit + noise,
@@ -105,6 +105,13 @@ def test_what_makes_a_scan_doubtful_is_said_with_its_limit(changes, reason):
     report = assess(made_scan(), made_fit(**changes), QcSettings())
     assert report.verdict == "doubtful"
     assert any(reason in text and "expected" in text for text in report.reasons)
+
+
+def test_creatine_that_is_hardly_determined_makes_a_scan_unusable():
+    # It is the denominator of every ratio, and it is never low in a brain.
+    report = assess(made_scan(), made_fit(se=0.3), QcSettings())
+    assert report.verdict == "unusable"
+    assert report.reasons == ("the standard error of total creatine is 30 %, more than 25 %",)
 
 
 def test_a_large_relative_bound_alone_never_makes_a_scan_unusable():

@@ -54,7 +54,7 @@ class FitResult:
     covariance : float array, shape (n, n)
         Posterior covariance of the amplitudes: noise and priors.
     crlb_covariance : float array, shape (n, n)
-        Cramer-Rao bound: noise only, the amplitude priors left out.
+        Cramer-Rao bound: noise alone, at the line shape, shifts and widths found.
     nuisance : mapping of str to float
         Shared parameters with the unit in the name: ``shift_hz``, ``phase0_deg``, ``phase1_deg_per_ppm``,
         ``lorentz_hz``, ``gauss_hz``, ``baseline_ed_per_ppm``.

@@ -36,7 +36,7 @@ def advice_for(result: FitResult, total_creatine: float, settings: FitSettings) 
     if ratio > _LARGEST_RESIDUAL_RATIO:
         advice.append(
             f"The residual is {ratio:.2f} times the noise: the model misses something in this spectrum, "
-            "so the standard errors are too small."
+            "so the standard errors are widened by as much."
         )
     largest_ed = settings.baseline_ed_range[1] / (settings.range_ppm[1] - settings.range_ppm[0])
     if result.nuisance["baseline_ed_per_ppm"] > 0.97 * largest_ed:

@@ -14,6 +14,7 @@ from scipy.linalg import eigh
 from scipy.optimize import brentq
 
 from mrspipe.core.arrays import FloatArray
+from mrspipe.fit.priors import AmplitudePriors
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def spline(ppm: FloatArray, functions_per_ppm: float) -> Spline:
 
 
 def choose_stiffness(
-    base: Spline, linear: FloatArray, data: FloatArray, prior: FloatArray, candidates: FloatArray
+    base: Spline, linear: FloatArray, data: FloatArray, prior: AmplitudePriors, candidates: FloatArray
 ) -> float:
     """Choose the stiffness by REML for a model that is linear in its other parameters.
 
@@ -84,8 +85,7 @@ def choose_stiffness(
         Columns of the model, in units of the noise.
     data : float array, shape (n_ppm,)
         In units of the noise.
-    prior : float array, shape (n_prior, n_linear)
-        Rows of the amplitude priors: their product with the amplitudes is expected to be 0 +- 1.
+    prior : AmplitudePriors
     candidates : float array
         Stiffnesses to try.
 
@@ -94,9 +94,9 @@ def choose_stiffness(
     float
         The candidate with the smallest minus twice the restricted log likelihood.
     """
-    gram = linear.T @ linear + prior.T @ prior
-    moment = linear.T @ data
-    energy = float(data @ data)
+    gram = linear.T @ linear + prior.rows.T @ prior.rows
+    moment = linear.T @ data + prior.rows.T @ prior.targets
+    energy = float(data @ data + prior.targets @ prior.targets)
     projected, projected_data = base.projected(linear), base.projected(data)
     bent = base.penalty > 0
 

@@ -19,7 +19,7 @@ from mrspipe.physics.macromolecules import macromolecule_lines
 
 # Sampling of the macromolecule lines, fine enough that their spectra are those of a continuous signal.
 _LINE_DWELL_S = 1e-4
-_N_STIFFNESSES = 24
+_N_STIFFNESSES = 36
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Prepared:
     grid : BandGrid
     model : SpectralModel
     base : Spline
-    stiffnesses : float array, shape (24,)
+    stiffnesses : float array, shape (36,)
         Candidates for the baseline, from flexible to stiff.
     roles : Roles
     measured_scale : float

@@ -53,23 +53,48 @@ class Roles:
         )
 
 
-def amplitude_rows(roles: Roles, priors: FitPriors, *, total_creatine: float, mm_amplitude: float) -> FloatArray:
-    """Rows whose product with the amplitudes is expected to be 0 +- 1, shape (n_rows, n_linear).
+@dataclass(frozen=True, eq=False)
+class AmplitudePriors:
+    """What is known about the amplitudes: ``rows @ amplitudes`` is expected to be ``targets`` +- 1.
 
-    A ratio ``c / tCr = mean +- sd`` is the row ``(c - mean tCr) / (sd S)``, where the scale ``S`` is the tCr of the
-    preliminary fit: the row stays linear, and a wrong ``S`` changes its weight but not where it pulls.
+    Parameters
+    ----------
+    rows : float array, shape (n_rows, n_linear)
+    targets : float array, shape (n_rows,)
     """
-    rows = []
+
+    rows: FloatArray
+    targets: FloatArray
+
+    def without(self, n_leading: int) -> "AmplitudePriors":
+        """Leave out every row that touches the leading amplitudes."""
+        kept = ~self.rows[:, :n_leading].any(axis=1)
+        return AmplitudePriors(self.rows[kept], self.targets[kept])
+
+
+def amplitude_priors(roles: Roles, priors: FitPriors, *, total_creatine: float, mm_amplitude: float) -> AmplitudePriors:
+    """Turn ratios and macromolecule areas into rows.
+
+    A ratio ``c / tCr = mean +- sd`` is the row ``c / (sd S)`` with target ``mean / sd``, where ``S`` is the tCr of the
+    preliminary fit. A row ``c - mean tCr`` would leave out ``S``, but every metabolite below its mean would then pull
+    creatine down.
+    """
+    rows, targets = [], []
     creatine = roles.total_creatine
-    ratios = dict(priors.ratios_to_tcr)
-    if "Cr" in roles.metabolites and "PCr" in roles.metabolites:
-        ratios["Cr"] = priors.creatine_fraction
+    each = np.eye(roles.n_linear)
     for index, name in enumerate(roles.metabolites):
-        if name in ratios and creatine.any():
-            row = -ratios[name].mean * creatine
-            row[index] += 1.0
-            rows.append(row / (ratios[name].sd * total_creatine))
-    return np.vstack([*rows, *_line_rows(roles, priors, mm_amplitude), np.zeros(roles.n_linear)])
+        ratio = priors.ratios_to_tcr.get(name)
+        if ratio is not None and creatine.any():
+            rows.append(each[index] / (ratio.sd * total_creatine))
+            targets.append(ratio.mean / ratio.sd)
+        if name == "Cr" and "PCr" in roles.metabolites:
+            fraction = priors.creatine_fraction
+            rows.append((each[index] - fraction.mean * creatine) / (fraction.sd * total_creatine))
+            targets.append(0.0)
+    lines = _line_rows(roles, priors, mm_amplitude)
+    return AmplitudePriors(
+        np.array([*rows, *lines]).reshape(-1, roles.n_linear), np.array([*targets, *([0.0] * len(lines))])
+    )
 
 
 def _line_rows(roles: Roles, priors: FitPriors, mm_amplitude: float) -> list[FloatArray]:

@@ -86,9 +86,9 @@ class FitSettings(Settings):
     """Part of the FID that is used, in s; later points hold only noise in vivo."""
     max_shift_ppm: Positive = 0.4
     """Largest shift that referencing looks for, in ppm."""
-    spline_functions_per_ppm: Positive = 15.0
+    spline_functions_per_ppm: Positive = 30.0
     """Density of the baseline's B-splines; their stiffness is chosen from the data."""
-    baseline_ed_range: tuple[float, float] = (2.2, 28.0)
+    baseline_ed_range: tuple[float, float] = (2.2, 100.0)
     """Smallest and largest effective dimension of the baseline that are tried."""
     max_iterations: Annotated[int, Field(ge=1)] = 40
     """Most Levenberg-Marquardt iterations of one stage."""

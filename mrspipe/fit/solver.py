@@ -12,6 +12,7 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from mrspipe.core.arrays import FloatArray, IntArray
 from mrspipe.fit.baseline import Spline
 from mrspipe.fit.model import Evaluation, SpectralModel
+from mrspipe.fit.priors import AmplitudePriors
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,8 +24,7 @@ class Problem:
     model : SpectralModel
     base : Spline
     data : float array, shape (n_ppm,)
-    amplitude_prior : float array, shape (n_prior, n_linear)
-        Rows whose product with the amplitudes is expected to be 0 +- 1.
+    amplitude_prior : AmplitudePriors
     theta_mean, theta_sd : float array, shape (n_theta,)
     stiffness : float
         Of the baseline.
@@ -33,7 +33,7 @@ class Problem:
     model: SpectralModel
     base: Spline
     data: FloatArray
-    amplitude_prior: FloatArray
+    amplitude_prior: AmplitudePriors
     theta_mean: FloatArray
     theta_sd: FloatArray
     stiffness: float
@@ -74,10 +74,10 @@ def at(problem: Problem, theta: FloatArray) -> Solution:
     prior = problem.amplitude_prior
     keep = problem.base.shrinkage(problem.stiffness)
     projected, projected_data = problem.base.projected(columns), problem.base.projected(problem.data)
-    matrix = columns.T @ columns - (projected.T * keep) @ projected + prior.T @ prior
-    moment = columns.T @ problem.data - projected.T @ (keep * projected_data)
+    matrix = columns.T @ columns - (projected.T * keep) @ projected + prior.rows.T @ prior.rows
+    moment = columns.T @ problem.data - projected.T @ (keep * projected_data) + prior.rows.T @ prior.targets
     amplitudes = cho_solve(cho_factor(matrix), moment)
-    energy = problem.data @ problem.data - keep @ projected_data**2
+    energy = problem.data @ problem.data - keep @ projected_data**2 + prior.targets @ prior.targets
     distance = (theta - problem.theta_mean) / problem.theta_sd
     objective = float(energy - moment @ amplitudes + distance @ distance)
     return Solution(theta, amplitudes, evaluation, objective)
@@ -104,8 +104,9 @@ def curvature(problem: Problem, solution: Solution, free: IntArray | None = None
     n_linear = solution.amplitudes.size
     hessian = problem.inner(jacobian, jacobian)
     descent = problem.inner(jacobian, problem.data - solution.spectrum)
-    hessian[:n_linear, :n_linear] += problem.amplitude_prior.T @ problem.amplitude_prior
-    descent[:n_linear] -= problem.amplitude_prior.T @ (problem.amplitude_prior @ solution.amplitudes)
+    prior = problem.amplitude_prior
+    hessian[:n_linear, :n_linear] += prior.rows.T @ prior.rows
+    descent[:n_linear] -= prior.rows.T @ (prior.rows @ solution.amplitudes - prior.targets)
     sd = problem.theta_sd[moving]
     rest = np.arange(n_linear, n_linear + moving.size)
     hessian[rest, rest] += sd**-2

@@ -14,7 +14,7 @@ from mrspipe.core.signal import Signal
 from mrspipe.fit.advice import advice_for, status_of
 from mrspipe.fit.baseline import choose_stiffness
 from mrspipe.fit.prepare import Prepared, prepare
-from mrspipe.fit.priors import amplitude_rows, own_widths_hz, theta_priors
+from mrspipe.fit.priors import AmplitudePriors, amplitude_priors, own_widths_hz, theta_priors
 from mrspipe.fit.reference import Reference, find_reference, noise_sd
 from mrspipe.fit.settings import FitSettings
 from mrspipe.fit.solver import Problem, Solution, minimise
@@ -152,8 +152,8 @@ def _with_chosen_baseline(
     return replace(problem, amplitude_prior=rows, stiffness=stiffness)
 
 
-def _rows(scale: _Scale, prepared: Prepared, settings: FitSettings) -> FloatArray:
-    return amplitude_rows(
+def _rows(scale: _Scale, prepared: Prepared, settings: FitSettings) -> AmplitudePriors:
+    return amplitude_priors(
         prepared.roles,
         settings.priors,
         total_creatine=scale.total_creatine,
@@ -206,7 +206,7 @@ def _result(
     result = FitResult(
         names=roles.metabolites,
         amplitudes=solution.amplitudes[:n_names] * sigma,
-        covariance=amplitude_covariance(problem, solution, n_names) * sigma**2,
+        covariance=amplitude_covariance(problem, solution, n_names) * sigma**2 * _misfit(problem, solution) ** 2,
         crlb_covariance=cramer_rao_bound(problem, solution, n_names) * sigma**2,
         nuisance=_nuisance(problem, solution, reference, basis),
         ppm=prepared.model.ppm,
@@ -222,6 +222,13 @@ def _result(
     )
     result = replace(result, status=status_of(result, converged=solution.converged))
     return replace(result, advice=advice_for(result, scale.total_creatine * sigma, settings))
+
+
+def _misfit(problem: Problem, solution: Solution) -> float:
+    """Residual in units of the noise, at least 1: what the model misses widens the standard errors."""
+    rest = problem.data - solution.spectrum
+    residual = rest - problem.base.curve(rest, problem.stiffness)
+    return max(1.0, float(np.std(residual)))
 
 
 def _nuisance(problem: Problem, solution: Solution, reference: Reference, basis: BasisSet) -> Mapping[str, float]:

@@ -265,7 +265,8 @@ def _group(design: Design) -> Iterator[ContrastSettings]:
         return
     held = _at_reference(design)
     place = f" ({', '.join(held.values())})" if held else ""
-    ask = f"Do patients ({design.group.patient}) and controls ({design.group.control}) differ in {design.outcome.metabolite}{place}"
+    who = f"patients ({design.group.patient}) and controls ({design.group.control})"
+    ask = f"Do {who} differ in {design.outcome.metabolite}{place}"
     yield _contrast("patients-controls", ("group",), "welch", within=held, primary=True, question=f"{ask}?")
     if design.covariates:
         ask = f"{ask}, at the same {', '.join(design.covariates)}?"

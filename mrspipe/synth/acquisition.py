@@ -96,6 +96,12 @@ class LineshapeSettings(Settings):
     """Spread of all macromolecules together between scans, as a coefficient of variation."""
     mm_line_cv: NonNegative = 0.08
     """Spread of each macromolecule line, as a coefficient of variation."""
+    mm_list_shift_sd_ppm: NonNegative = 0.01
+    """How far this world's macromolecule lines lie from those that the fit expects, in ppm; drawn once for a study."""
+    mm_list_width_sd: NonNegative = 0.1
+    """The same for the natural logarithm of their widths."""
+    mm_list_area_sd: NonNegative = 0.2
+    """The same for the natural logarithm of their areas."""
     baseline_sd: NonNegative = 0.8
     """SD of the area of each broad baseline hump, relative to one proton of total creatine."""
     lipid_max: NonNegative = 0.1

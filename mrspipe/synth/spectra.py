@@ -10,7 +10,7 @@ with ``R = exp(-TE / T2) (1 - exp(-TR / T1))``, ``f`` the volume fractions and `
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from mrspipe.core.basis_set import BasisSet
 from mrspipe.core.operators import broadened, shifted, to_spectrum
 from mrspipe.core.results import TissueFractions
 from mrspipe.physics.constants import METHYL_PROTONS, PURE_WATER_MMOL_PER_KG, WATER_PPM, WATER_PROTONS
-from mrspipe.physics.macromolecules import macromolecule_lines
+from mrspipe.physics.macromolecules import MacromoleculeLine, macromolecule_lines
 from mrspipe.synth.cohort import ScanTruth
 from mrspipe.synth.recipe import Recipe
 from mrspipe.synth.relaxation import metabolite_attenuation, metabolite_t2_s, water_compartments
@@ -35,6 +35,8 @@ _HUMP_FWHM_PPM = 0.8
 _LIPID_PPM = 1.3
 _LIPID_FWHM_HZ = 20.0
 _MIN_GAUSS_HZ = 0.5
+# Random stream of the study's own macromolecule list, apart from those of the scans.
+_LIST_STREAM = 77
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +156,27 @@ def _gaussian_line(axis: SpectralAxis, ppm: float, fwhm_hz: float) -> ComplexArr
     return broadened(tone, axis, gauss_hz=fwhm_hz)
 
 
+def _study_lines(recipe: Recipe) -> list[MacromoleculeLine]:
+    """The macromolecule lines of this study: not those of the fit, which must cope with what it does not know."""
+    settings = recipe.lineshape
+    rng = np.random.default_rng([recipe.seed, _LIST_STREAM])
+    return [
+        replace(
+            line,
+            ppm=line.ppm + settings.mm_list_shift_sd_ppm * shift,
+            fwhm_ppm=line.fwhm_ppm * math.exp(settings.mm_list_width_sd * width),
+            ratio=line.ratio * math.exp(settings.mm_list_area_sd * area),
+        )
+        for line, (shift, width, area) in zip(
+            macromolecule_lines(), rng.standard_normal((len(macromolecule_lines()), 3)), strict=True
+        )
+    ]
+
+
 def _macromolecules(
     creatine: float, recipe: Recipe, axis: SpectralAxis, shape: LineShape, rng: np.random.Generator
 ) -> ComplexArray:
-    lines, settings = macromolecule_lines(), recipe.lineshape
+    lines, settings = _study_lines(recipe), recipe.lineshape
     total = settings.mm_ratio * creatine * max(0.0, 1 + settings.mm_cv * rng.standard_normal())
     spread = np.maximum(1 + settings.mm_line_cv * rng.standard_normal(len(lines)), 0.0)
     fids = np.array([_gaussian_line(axis, line.ppm, line.fwhm_ppm * axis.hz_per_ppm) for line in lines])

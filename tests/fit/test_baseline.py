@@ -3,8 +3,10 @@ import pytest
 from scipy.interpolate import BSpline
 
 from mrspipe.fit.baseline import choose_stiffness, spline
+from mrspipe.fit.priors import AmplitudePriors
 
 PPM = np.linspace(0.2, 4.2, 400)
+NO_PRIOR = AmplitudePriors(np.zeros((0, 1)), np.zeros(0))
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,7 @@ def test_reml_bends_the_baseline_only_when_the_data_do(base, curve, low, high):
     rng = np.random.default_rng(3)
     dimensions = [
         base.effective_dimension(
-            choose_stiffness(base, peak, curve + rng.standard_normal(PPM.size), np.zeros((1, 1)), candidates)
+            choose_stiffness(base, peak, curve + rng.standard_normal(PPM.size), NO_PRIOR, candidates)
         )
         for _ in range(9)
     ]
@@ -72,4 +74,4 @@ def test_reml_is_the_marginal_likelihood_of_the_mixed_model(base):
         return np.linalg.slogdet(covariance)[1] + np.linalg.slogdet(information)[1] + residual @ inverse @ residual
 
     best = min(candidates, key=restricted)
-    assert choose_stiffness(base, peak, data, np.zeros((1, 1)), candidates) == best
+    assert choose_stiffness(base, peak, data, NO_PRIOR, candidates) == best

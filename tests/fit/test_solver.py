@@ -4,10 +4,10 @@ from brain_like import make_signal
 
 from mrspipe.fit.model import Layout
 from mrspipe.fit.prepare import prepare
-from mrspipe.fit.priors import amplitude_rows, theta_priors
+from mrspipe.fit.priors import amplitude_priors, theta_priors
 from mrspipe.fit.settings import FitSettings
 from mrspipe.fit.solver import Problem, at, curvature, minimise
-from mrspipe.fit.uncertainty import amplitude_covariance
+from mrspipe.fit.uncertainty import amplitude_covariance, cramer_rao_bound
 
 SETTINGS = FitSettings()
 
@@ -24,7 +24,7 @@ def problem(basis):
         basis_width_hz=basis.linewidth_hz,
         own_width_hz=np.zeros(8),
     )
-    rows = amplitude_rows(prepared.roles, SETTINGS.priors, total_creatine=8 / sigma, mm_amplitude=3 / sigma)
+    rows = amplitude_priors(prepared.roles, SETTINGS.priors, total_creatine=8 / sigma, mm_amplitude=3 / sigma)
     data = prepared.grid.spectra(signal.fid, signal.axis)[prepared.model.window].real / sigma
     return Problem(prepared.model, prepared.base, data, rows, mean, sd, prepared.base.stiffness_for(6.0))
 
@@ -51,21 +51,21 @@ def test_the_derivative_is_the_slope_of_the_model(problem, somewhere):
 def test_amplitudes_and_baseline_solve_the_full_linear_system(problem, somewhere):
     # Slow twin: spline coefficients as explicit unknowns with their penalty as rows.
     solution = at(problem, somewhere)
-    columns, base = solution.columns, problem.base
+    columns, base, prior = solution.columns, problem.base, problem.amplitude_prior
     n = columns.shape[1]
     design = np.block(
         [
             [columns, base.functions],
-            [problem.amplitude_prior, np.zeros((len(problem.amplitude_prior), base.penalty.size))],
+            [prior.rows, np.zeros((len(prior.rows), base.penalty.size))],
             [np.zeros((base.penalty.size, n)), np.diag(np.sqrt(problem.stiffness * base.penalty))],
         ]
     )
-    target = np.concatenate([problem.data, np.zeros(len(design) - problem.data.size)])
+    target = np.concatenate([problem.data, prior.targets, np.zeros(base.penalty.size)])
     unknowns, *_ = np.linalg.lstsq(design, target, rcond=None)
     np.testing.assert_allclose(solution.amplitudes, unknowns[:n], rtol=1e-5, atol=1e-5 * np.abs(unknowns[:n]).max())
     misfit = np.sum((target - design @ unknowns) ** 2)
-    prior = np.sum(((somewhere - problem.theta_mean) / problem.theta_sd) ** 2)
-    assert solution.objective == pytest.approx(misfit + prior, rel=1e-6)
+    distance = np.sum(((somewhere - problem.theta_mean) / problem.theta_sd) ** 2)
+    assert solution.objective == pytest.approx(misfit + distance, rel=1e-6)
 
 
 def test_the_descent_is_minus_half_the_slope_of_the_objective(problem, somewhere):
@@ -87,13 +87,34 @@ def test_the_covariance_is_the_inverse_of_the_full_curvature(problem):
     jacobian = np.hstack([solution.columns, slopes, problem.base.functions])
     full = jacobian.T @ jacobian
     n_linear, n_theta = solution.amplitudes.size, everything.size
-    full[:n_linear, :n_linear] += problem.amplitude_prior.T @ problem.amplitude_prior
+    full[:n_linear, :n_linear] += problem.amplitude_prior.rows.T @ problem.amplitude_prior.rows
     rest = np.arange(n_linear, n_linear + n_theta)
     full[rest, rest] += problem.theta_sd**-2.0
     last = np.arange(n_linear + n_theta, len(full))
     full[last, last] += problem.stiffness * problem.base.penalty
     expected = np.linalg.inv(full)[:4, :4]
     np.testing.assert_allclose(amplitude_covariance(problem, solution, 4), expected, rtol=1e-4)
+
+
+def test_the_cramer_rao_bound_is_that_of_the_linear_model_without_metabolite_priors(problem):
+    # Slow twin: explicit spline coefficients; the macromolecules' rows stay.
+    solution = at(problem, problem.theta_mean)
+    n_linear, n_names = solution.amplitudes.size, problem.model.layout.n_basis
+    design = np.hstack([solution.columns, problem.base.functions])
+    full = design.T @ design
+    rows = problem.amplitude_prior.rows[-problem.model.layout.n_lines :]
+    full[:n_linear, :n_linear] += rows.T @ rows
+    last = np.arange(n_linear, len(full))
+    full[last, last] += problem.stiffness * problem.base.penalty
+    expected = np.linalg.inv(full)[:n_names, :n_names]
+    np.testing.assert_allclose(cramer_rao_bound(problem, solution, n_names), expected, rtol=1e-4)
+
+
+def test_a_ratio_prior_does_not_pull_creatine(problem):
+    rows = problem.amplitude_prior.rows
+    creatine = [1, 2]
+    others = np.delete(np.arange(problem.model.layout.n_basis), creatine)
+    assert not any(row[creatine].any() and row[others].any() for row in rows)
 
 
 def test_the_minimum_is_a_minimum(problem):
