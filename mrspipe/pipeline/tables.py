@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mrspipe.core.results import Failure
 from mrspipe.io.bids import ScanFiles, StudyFiles, participants, sessions
-from mrspipe.io.columns import EXCLUSIONS, FAILURES, MEASUREMENTS, QUALITY
+from mrspipe.io.columns import FAILURES, MEASUREMENTS, QUALITY
 from mrspipe.io.derivatives import measurement_rows, quality_row, read_levels, read_quality, results_exist
 from mrspipe.io.rows import scan_columns
 from mrspipe.io.tables import MISSING, read_table, write_table
@@ -92,11 +92,6 @@ def failures_of(out_dir: Path) -> tuple[Failure, ...]:
         )
         for row in _rows(out_dir / "group" / "failures.tsv")
     )
-
-
-def write_exclusions(out_dir: Path, exclusions: "DataFrame") -> None:
-    """Write ``exclusions.tsv``."""
-    write_table(out_dir / "group" / "exclusions.tsv", exclusions, EXCLUSIONS)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -6,18 +6,16 @@ study (Steinegger 2021, doi 10.1111/adb.13027); ``read``, ``derived``, ``recalle
 in ``synthetic_data/`` say how a number is known.
 """
 
-import difflib
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from mrspipe.core.errors import ConfigError
 from mrspipe.core.results import SUMS
 from mrspipe.physics.relaxation import water_sets
-from mrspipe.settings import Settings
+from mrspipe.settings import Settings, parse_settings, read_toml
 from mrspipe.synth.acquisition import ArtefactSettings, LineshapeSettings, MeasurementSettings, QualitySettings
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -353,17 +351,11 @@ def load_recipe(path: Path) -> Recipe:
     ConfigError
         It is not TOML, or a key or value is wrong.
     """
-    try:
-        return Recipe.model_validate(_read(Path(path)))
-    except ValidationError as error:
-        raise _readable(error, path) from None
+    return parse_settings(Recipe, _read(Path(path)), where=str(path))
 
 
 def _read(path: Path, depth: int = 0) -> dict[str, Any]:
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"The recipe cannot be read: {error}.", where=str(path), code="recipe") from error
+    content = read_toml(path)
     base = content.pop("base", None)
     if base is None:
         return content
@@ -378,19 +370,3 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         old = merged.get(key)
         merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return merged
-
-
-def _readable(error: ValidationError, path: Path) -> ConfigError:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(first["loc"][-1]), sorted(_all_keys(Recipe.model_json_schema())), n=1)
-        cure = f"Did you mean {near[0]}?" if near else "Remove it."
-        return ConfigError(f"The recipe has no setting {key}.", where=str(path), cure=cure, code="unknown-key")
-    text = f"{key}: {first['msg']}" if key else first["msg"]
-    return ConfigError(f"{text}.", where=str(path), cure="Correct this line of the recipe.", code="recipe")
-
-
-def _all_keys(schema: Mapping[str, Any]) -> set[str]:
-    tables = [schema, *schema.get("$defs", {}).values()]
-    return {"base", *(name for table in tables for name in table.get("properties", {}))}
