@@ -85,11 +85,16 @@ def spin_system(name: str) -> SpinSystem:
 
 @cache
 def _spin_systems() -> Mapping[str, SpinSystem]:
-    table = tomllib.loads(files("mrspipe.physics").joinpath("metabolites.toml").read_text(encoding="utf-8"))
     parts: dict[str, list[SpinPart]] = {}
-    for row in table["part"]:
+    for row in _rows():
         parts.setdefault(row["metabolite"], []).append(_part(row))
     return {name: SpinSystem(name, tuple(of_name)) for name, of_name in parts.items()}
+
+
+@cache
+def _rows() -> tuple[Mapping[str, Any], ...]:
+    table = tomllib.loads(files("mrspipe.physics").joinpath("metabolites.toml").read_text(encoding="utf-8"))
+    return tuple(table["part"])
 
 
 def _part(row: Mapping[str, Any]) -> SpinPart:
@@ -104,5 +109,16 @@ def _part(row: Mapping[str, Any]) -> SpinPart:
     )
 
 
-METABOLITES: tuple[str, ...] = tuple(_spin_systems())
-"""Names of all metabolites with a spin system, in the order of the file."""
+def _names(*, extra: bool) -> tuple[str, ...]:
+    """Names in the order of the file."""
+    return tuple(dict.fromkeys(row["metabolite"] for row in _rows() if row.get("extra", False) == extra))
+
+
+METABOLITES: tuple[str, ...] = _names(extra=False)
+"""Names of the metabolites that are fitted when none are named, in the order of the file."""
+
+EXTRA_METABOLITES: tuple[str, ...] = _names(extra=True)
+"""Names of the metabolites that are simulated on request only, in the order of the file."""
+
+KNOWN_METABOLITES: tuple[str, ...] = METABOLITES + EXTRA_METABOLITES
+"""Names of all metabolites with a spin system."""
