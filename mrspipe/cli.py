@@ -373,6 +373,3 @@ def main() -> None:
     except MrspipeError as error:
         typer.echo(f"mrspipe: {error}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("mrspipe: interrupted; run the same command again to go on.", err=True)
-        sys.exit(130)

@@ -42,13 +42,17 @@ class Console:
     @contextmanager
     def progress(self) -> Iterator[ProgressFunction]:
         """Give a function that shows how far the work is: a bar in a terminal, else a line every tenth."""
-        if self._quiet:
-            yield lambda _what, _done, _total: None
-        elif self._errors.is_terminal:
-            with _bars(self._errors) as show:
-                yield show
-        else:
-            yield self._line
+        try:
+            if self._quiet:
+                yield lambda _what, _done, _total: None
+            elif self._errors.is_terminal:
+                with _bars(self._errors) as show:
+                    yield show
+            else:
+                yield self._line
+        except KeyboardInterrupt:
+            self._errors.print("Interrupted. Run the same command again to go on.")
+            raise
 
     def _line(self, what: str, done: int, total: int) -> None:
         if done == total or done % max(5, total // 10) == 0:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from typing import TypeVar
 
 Job = TypeVar("Job")
@@ -60,8 +60,13 @@ def run_jobs(
                 results[index] = _reported(future.result(), done)
             except BrokenProcessPool:
                 results[index] = _reported(lost(jobs[index]), done)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    except BaseException:
+        # Interrupted: workers are ended, because waiting for them could take as long as the study.
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in active_children():
+            worker.terminate()
+        raise
+    pool.shutdown()
     return [results[index] for index in range(len(jobs))]
 
 

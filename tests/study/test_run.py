@@ -1,7 +1,9 @@
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -109,6 +111,29 @@ def test_every_study_configuration_runs_on_a_synthetic_study_of_its_design(tmp_p
     table = summary.comparison.contrasts
     main = table[(table["metabolite"] == "Glu") | table["metabolite"].isna()]
     assert contrasts <= set(main.loc[main["estimate"].notna(), "contrast"])
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_goes_on_where_it_was_and_gives_the_same_tables(tmp_path):
+    bids_dir, out_dir = make_study(tmp_path / "bids", "two_groups", 6), tmp_path / "out"
+    command = [sys.executable, "-m", "mrspipe", "run", bids_dir, out_dir, "--config", "two_groups", "--n-procs", "2"]
+    # A shell may start its children deaf to this signal.
+    listen = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **listen)
+    deadline = time.monotonic() + 60
+    while not list(out_dir.glob("logs/manifest/*.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "Run the same command again" in said
+    asked = request(bids_dir, out_dir, "two_groups")
+    assert 0 < len(plan_study(asked).waiting) < 12
+    analyse_study(asked)
+    analyse_study(request(bids_dir, tmp_path / "whole", "two_groups"))
+    for name in TABLES:
+        path = Path("group") / f"{name}.tsv"
+        assert (out_dir / path).read_bytes() == (tmp_path / "whole" / path).read_bytes()
 
 
 @pytest.mark.slow
