@@ -153,7 +153,10 @@ def check(
 def fit(
     spectra: Annotated[list[Path], typer.Argument(help="NIfTI-MRS, LCModel RAW or vendor files.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", help="Where the results are written.", show_default=False)],
-    basis: Annotated[Path | None, typer.Option("--basis", help="LCModel .basis file; simulated without it.")] = None,
+    basis: Annotated[
+        Path | None,
+        typer.Option("--basis", help="Basis set (LCModel, FSL-MRS, jMRUI, NIfTI-MRS); simulated without it."),
+    ] = None,
     water: Annotated[
         list[Path] | None, typer.Option("--water", help="Water reference, once for each spectrum, in order.")
     ] = None,
@@ -194,7 +197,9 @@ def basis(
     arguments: Annotated[
         list[Path], typer.Argument(help="File to write; or: convert IN OUT.", metavar="OUT | convert IN OUT")
     ],
-    sequence: Annotated[str | None, typer.Option(help="press, steam, slaser, spin_echo or pulse_acquire.")] = None,
+    sequence: Annotated[
+        str | None, typer.Option(help="press, steam, slaser, special, spin_echo or pulse_acquire.")
+    ] = None,
     te_ms: Annotated[float | None, typer.Option("--te-ms", help="Echo time, in ms.")] = None,
     field_t: Annotated[float | None, typer.Option("--field-t", help="Static field, in T.")] = None,
     te1_ms: Annotated[float | None, typer.Option("--te1-ms", help="First echo time of PRESS, in ms.")] = None,
@@ -204,7 +209,10 @@ def basis(
     linewidth_hz: Annotated[float, typer.Option("--linewidth-hz", help="Lorentzian width, in Hz.")] = 1.0,
     metabolite: Annotated[list[str] | None, typer.Option(help="Only this metabolite; may be repeated.")] = None,
 ) -> None:
-    """Simulate a basis set with ideal pulses, or read one, repair its conventions and write it again (convert)."""
+    """Simulate a basis set with ideal pulses, or read one, repair its conventions and write it again (convert).
+
+    The ending names the format: .basis (LCModel), .txt (jMRUI), .nii.gz (NIfTI-MRS), none (folder of FSL-MRS JSON).
+    """
     from mrspipe.pipeline.basis import convert_basis, simulate_to_file
 
     if len(arguments) == 3 and str(arguments[0]) == "convert":

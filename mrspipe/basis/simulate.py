@@ -6,12 +6,13 @@ from math import ceil, sqrt
 
 import numpy as np
 
-from mrspipe.basis.sequences import SEQUENCES, SequenceSettings
+from mrspipe.basis.localisation import press_lines
+from mrspipe.basis.sequences import SEQUENCES, SequenceSettings, press_echo_times_s
 from mrspipe.basis.spin_dynamics import LineList, coupled_spins, detected_lines, merged_lines
 from mrspipe.core.arrays import ComplexArray, frozen_complex, frozen_float
 from mrspipe.core.axis import SpectralAxis
 from mrspipe.core.basis_set import BasisSet
-from mrspipe.physics.metabolites import METABOLITES, spin_system
+from mrspipe.physics.metabolites import METABOLITES, SpinPart, spin_system
 
 
 def simulate_basis(
@@ -21,7 +22,7 @@ def simulate_basis(
     metabolites: Sequence[str] = METABOLITES,
     linewidth_hz: float = 1.0,
 ) -> BasisSet:
-    """Simulate metabolites with ideal pulses.
+    """Simulate metabolites with ideal pulses, or shaped ones where ``sequence.pulses`` says so.
 
     Relaxation is left out. The field is that of ``axis.spectrometer_hz``.
 
@@ -56,7 +57,7 @@ def simulate_basis(
         echo_time_s=sequence.echo_time_s,
         proton_amplitude=1.0,
         linewidth_hz=linewidth_hz,
-        made_by="mrspipe: density matrix, ideal pulses",
+        made_by=f"mrspipe: density matrix, {sequence.pulses} pulses",
     )
 
 
@@ -71,16 +72,19 @@ def line_list(metabolite: str, sequence: SequenceSettings, spectrometer_hz: floa
     spectrometer_hz : float
         Proton frequency, in Hz.
     """
-    detect = SEQUENCES[sequence.sequence]
     # Merged part by part: weak against the singlet of a methyl group is not weak in a multiplet.
-    parts = [
-        merged_lines([detected_lines(spins, detect(spins, sequence)) for spins in coupled_spins(part, spectrometer_hz)])
-        for part in spin_system(metabolite).parts
-    ]
+    parts = [merged_lines(_part_lines(part, sequence, spectrometer_hz)) for part in spin_system(metabolite).parts]
     return LineList(
         frozen_float(np.concatenate([lines.frequency_hz for lines in parts])),
         frozen_complex(np.concatenate([lines.amplitude for lines in parts])),
     )
+
+
+def _part_lines(part: SpinPart, sequence: SequenceSettings, spectrometer_hz: float) -> list[LineList]:
+    if sequence.pulses == "shaped":
+        return press_lines(part, press_echo_times_s(sequence), sequence.pulse_shapes, spectrometer_hz)
+    detect = SEQUENCES[sequence.sequence]
+    return [detected_lines(spins, detect(spins, sequence)) for spins in coupled_spins(part, spectrometer_hz)]
 
 
 def fid_of(lines: LineList, axis: SpectralAxis) -> ComplexArray:

@@ -73,7 +73,7 @@ class Spins:
     weight: float
 
 
-def coupled_spins(part: SpinPart, spectrometer_hz: float) -> Iterator[Spins]:
+def coupled_spins(part: SpinPart, spectrometer_hz: float, *, carrier_hz: float = 0.0) -> Iterator[Spins]:
     """Independent coupled systems whose signals add up to that of a part.
 
     One for each choice of composite spins and of the states of 31P and 14N. Pulses on protons do not touch those
@@ -85,8 +85,10 @@ def coupled_spins(part: SpinPart, spectrometer_hz: float) -> Iterator[Spins]:
     part : SpinPart
     spectrometer_hz : float
         Proton frequency, in Hz.
+    carrier_hz : float, optional
+        Frequency of the rotating frame relative to 0 ppm, in Hz.
     """
-    shifts_hz = np.array(part.shifts_ppm) * spectrometer_hz * 1e-6
+    shifts_hz = np.array(part.shifts_ppm) * spectrometer_hz * 1e-6 - carrier_hz
     phosphorus, nitrogen = _states(part.phosphorus_hz, _PHOSPHORUS_STATES), _states(part.nitrogen_hz, _NITROGEN_STATES)
     share = part.scale / (len(phosphorus) * len(nitrogen))
     for by_phosphorus, by_nitrogen in product(phosphorus, nitrogen):

@@ -42,6 +42,7 @@ _BIDSIGNORE = """\
 *.html
 /config.toml
 /provenance.json
+/macromolecules.json
 /methods.md
 /references.bib
 /mrsinmrs.*

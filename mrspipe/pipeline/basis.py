@@ -69,7 +69,9 @@ def _sequence(acquisition: Acquisition, settings: BasisSettings) -> SequenceSett
     return SequenceSettings(
         sequence=name,
         echo_time_s=acquisition.echo_time_s,
-        te1_s=settings.te1_s if name == "press" else None,
+        te1_s=settings.te1_s if name in {"press", "slaser"} else None,
+        pulses=settings.pulses,
+        pulse_shapes=settings.pulse_shapes,
         mixing_time_s=(settings.mixing_time_s or acquisition.mixing_time_s) if name == "steam" else None,
     )
 
@@ -108,7 +110,7 @@ def simulate_to_file(
     linewidth_hz: float,
     metabolites: tuple[str, ...],
 ) -> BasisSet:
-    """Simulate a basis set and write it as an LCModel .basis file.
+    """Simulate a basis set and write it, in the format that the file's ending names.
 
     Raises
     ------
@@ -124,7 +126,7 @@ def simulate_to_file(
 
 
 def convert_basis(source: Path, out: Path) -> BasisSet:
-    """Read a basis set, repair its conventions, and write it as an LCModel .basis file."""
+    """Read a basis set, repair its conventions, and write it in the format that the file's ending names."""
     basis = read_basis(source)
     write_basis(out, basis)
     return basis

@@ -12,7 +12,7 @@ def test_every_sequence_has_a_function():
     assert set(names) == set(SEQUENCES)
 
 
-@pytest.mark.parametrize("name", ["press", "slaser", "spin_echo"])
+@pytest.mark.parametrize("name", ["press", "slaser", "special", "spin_echo"])
 def test_a_sequence_with_an_echo_needs_its_time(name):
     with pytest.raises(ConfigError, match=f"{name} needs an echo time"):
         SequenceSettings(sequence=name)
@@ -23,10 +23,10 @@ def test_steam_needs_a_mixing_time():
         SequenceSettings(sequence="steam", echo_time_s=0.02)
 
 
-@pytest.mark.parametrize("sequence", ["press", "slaser"])
-def test_the_first_echo_belongs_to_press_and_is_shorter_than_the_whole(sequence):
-    with pytest.raises(ConfigError, match="te1_s is the first echo time of press"):
-        SequenceSettings(sequence=sequence, echo_time_s=0.03, te1_s=0.03 if sequence == "press" else 0.01)
+@pytest.mark.parametrize(("sequence", "te1_s"), [("press", 0.03), ("slaser", 0.03), ("special", 0.01)])
+def test_the_first_echo_belongs_to_press_and_slaser_and_is_shorter_than_the_whole(sequence, te1_s):
+    with pytest.raises(ConfigError, match="te1_s is the first echo time of press or slaser"):
+        SequenceSettings(sequence=sequence, echo_time_s=0.03, te1_s=te1_s)
 
 
 def test_an_unknown_sequence_is_refused():

@@ -18,6 +18,8 @@ PULSE_ACQUIRE = SequenceSettings(sequence="pulse_acquire")
 PRESS = SequenceSettings(sequence="press", echo_time_s=0.035, te1_s=0.012)
 STEAM = SequenceSettings(sequence="steam", echo_time_s=0.02, mixing_time_s=0.013)
 SLASER = SequenceSettings(sequence="slaser", echo_time_s=0.04)
+UNEQUAL_SLASER = SequenceSettings(sequence="slaser", echo_time_s=0.04, te1_s=0.012)
+SPECIAL = SequenceSettings(sequence="special", echo_time_s=0.0085)
 
 
 def lines_of(part, settings, f0=F0, **options):
@@ -157,11 +159,18 @@ class Twin:
         rho = self.delay(self.pulse(rho, np.pi, self.x), (te1 + te2) / 2)
         return self.acquire(self.delay(self.pulse(rho, np.pi, self.x), te2 / 2))
 
-    def slaser(self, te):
+    def slaser(self, te1, te2):
         rho = self.pulse(sum(self.z), np.pi / 2, self.y)
-        for _ in range(4):
-            rho = self.delay(self.pulse(self.delay(rho, te / 8), np.pi, self.x), te / 8)
+        for te in (te1, te1, te2, te2):
+            rho = self.delay(self.pulse(self.delay(rho, te / 4), np.pi, self.x), te / 4)
         return self.acquire(rho)
+
+    def special(self, te):
+        def shot(inversion):
+            rho = self.pulse(self.pulse(sum(self.z), inversion, self.x), np.pi / 2, self.y)
+            return self.delay(self.pulse(self.delay(rho, te / 2), np.pi, self.x), te / 2)
+
+        return self.acquire((shot(0.0) - shot(np.pi)) / 2)
 
     def steam(self, te, tm):
         # 4 phases tell orders +1 and -1 apart, 8 phases all orders of five spins from 0.
@@ -188,13 +197,16 @@ LAC = spin_system("Lac").parts[0]
 
 
 @pytest.mark.parametrize("part", [GLU, FOUR_SPINS, LAC], ids=["Glu", "four spins", "CH-CH3"])
-@pytest.mark.parametrize("settings", [PRESS, STEAM, SLASER, PULSE_ACQUIRE], ids=lambda s: s.sequence)
+@pytest.mark.parametrize(
+    "settings", [PRESS, STEAM, SLASER, UNEQUAL_SLASER, SPECIAL, PULSE_ACQUIRE], ids=lambda s: s.sequence
+)
 def test_the_fid_is_that_of_the_slow_twin(part, settings):
     twin = Twin(part, AXIS)
     expected = {
         "press": lambda: twin.press(0.012, 0.023),
         "steam": lambda: twin.steam(0.02, 0.013),
-        "slaser": lambda: twin.slaser(0.04),
+        "slaser": lambda: twin.slaser(settings.te1_s or 0.02, 0.04 - (settings.te1_s or 0.02)),
+        "special": lambda: twin.special(0.0085),
         "pulse_acquire": lambda: twin.acquire(sum(twin.x)),
     }[settings.sequence]()
     fid = fid_of(lines_of(part, settings, weakest=0.0, merge_hz=1e-9), AXIS)

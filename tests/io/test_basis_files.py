@@ -145,6 +145,7 @@ def test_another_text_file_is_refused(tmp_path):
 
 
 def test_another_format_is_refused_with_what_is_accepted(tmp_path):
+    (tmp_path / "set.json").write_text("{}")
     with pytest.raises(FileError, match=r"LCModel's \.basis"):
         read_basis(tmp_path / "set.json")
 
