@@ -381,3 +381,9 @@ def main() -> None:
     except MrspipeError as error:
         typer.echo(f"mrspipe: {error}", err=True)
         sys.exit(2)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        typer.echo(
+            f"mrspipe: {place}{error.strerror or error}. Check the path, its permissions and the disk.", err=True
+        )
+        sys.exit(2)

@@ -93,7 +93,7 @@ def bundled(folder: str, name: str | Path) -> Path:
         Neither exists; the names that mrspipe brings are listed.
     """
     path = Path(name)
-    if path.exists():
+    if path.is_file():
         return path
     places = [place / folder for place in (_CHECKOUT, _INSTALLED) if (place / folder).is_dir()]
     for place in places:

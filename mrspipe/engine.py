@@ -5,7 +5,7 @@ thread in every worker: processes are the parallelism, and threads beside them o
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children, get_context
@@ -51,15 +51,36 @@ def run_jobs(
     if n_workers <= 1:
         return [_reported(_single_threaded(work, job), done) for job in jobs]
     results: dict[int, Result] = {}
-    pool = ProcessPoolExecutor(n_workers, mp_context=get_context("spawn"))
+    # A worker that dies takes its pool with it, and with it the jobs of the others. They get a second pool; what breaks
+    # that too runs alone, and only a job whose own worker dies is lost.
+    for workers in (n_workers, n_workers):
+        _run_pool(work, {i: job for i, job in enumerate(jobs) if i not in results}, workers, results, done)
+    for index, job in enumerate(jobs):
+        if index not in results:
+            _run_pool(work, {index: job}, 1, results, done)
+        if index not in results:
+            results[index] = _reported(lost(job), done)
+    return [results[index] for index in range(len(jobs))]
+
+
+def _run_pool(
+    work: Callable[[Job], Result],
+    jobs: Mapping[int, Job],
+    n_workers: int,
+    results: dict[int, Result],
+    done: Callable[[Result], None],
+) -> None:
+    """Run jobs in a pool and add their results; those of a pool that broke stay away."""
+    if not jobs:
+        return
+    pool = ProcessPoolExecutor(min(n_workers, len(jobs)), mp_context=get_context("spawn"))
     try:
-        waiting = {pool.submit(_single_threaded, work, job): index for index, job in enumerate(jobs)}
+        waiting = {pool.submit(_single_threaded, work, job): index for index, job in jobs.items()}
         for future in as_completed(waiting):
-            index = waiting[future]
             try:
-                results[index] = _reported(future.result(), done)
+                results[waiting[future]] = _reported(future.result(), done)
             except BrokenProcessPool:
-                results[index] = _reported(lost(jobs[index]), done)
+                continue
     except BaseException:
         # Interrupted: workers are ended, because waiting for them could take as long as the study.
         pool.shutdown(wait=False, cancel_futures=True)
@@ -67,7 +88,6 @@ def run_jobs(
             worker.terminate()
         raise
     pool.shutdown()
-    return [results[index] for index in range(len(jobs))]
 
 
 def _single_threaded(work: Callable[[Job], Result], job: Job) -> Result:

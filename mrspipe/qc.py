@@ -42,8 +42,9 @@ _ZERO_FILLING = 8
 class QcSettings(Settings):
     """Limits of quality."""
 
-    unusable_below_snr: Positive = 6.0
-    """A smaller signal-to-noise ratio makes a scan unusable (3 in LCModel's definition, which has 2 SD below)."""
+    unusable_below_snr: Positive = 8.0
+    """A smaller signal-to-noise ratio makes a scan unusable (4 in LCModel's definition, which has 2 SD below). Assumed:
+    of synthetic scans at 6 to 7, one lost half of its creatine to the macromolecules."""
     doubtful_below_snr: Positive = 10.0
     """A smaller signal-to-noise ratio makes a scan doubtful (5 in LCModel's definition; limit of Klauser et al. 2023,
     doi 10.48550/arXiv.2305.13822)."""

@@ -51,7 +51,7 @@ def test_the_version_is_printed(monkeypatch, capsys):
         (("run", ".", "out", "--config", "cocain_nac"), "There is no file 'cocain_nac'"),
         (("fit", "nowhere.RAW", "--out", "out", "--basis", "none.basis"), "none.basis"),
         (("synth", "smal", "out"), "small"),
-        (("group", "nowhere"), "config.toml"),
+        (("group", "nowhere"), "no results of mrspipe run"),
         (("check", "nowhere"), "does not exist"),
         (("basis", "out.basis", "--sequence", "pres", "--te-ms", "30", "--field-t", "3"), "press"),
         (("import", "nowhere.sdat", "bids", "--sub", "01"), "nowhere.sdat"),

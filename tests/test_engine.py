@@ -35,11 +35,8 @@ def test_every_result_is_reported_once_as_it_is_done(n_procs):
     assert sorted(seen) == [0, 1, 4, 9, 16]
 
 
-def test_a_worker_that_dies_costs_its_job_and_not_the_study():
-    results = run_jobs(die, [1, 2, 3, 4], 2, lost=lambda number: -number)
-    assert len(results) == 4
-    assert -2 in results
-    assert all(abs(result) == number for result, number in zip(results, [1, 2, 3, 4], strict=True))
+def test_a_worker_that_dies_costs_its_job_alone():
+    assert run_jobs(die, [1, 2, 3, 4], 2, lost=lambda number: -number) == [1, -2, 3, 4]
 
 
 def test_a_worker_uses_one_thread_for_linear_algebra():

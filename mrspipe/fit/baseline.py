@@ -41,9 +41,12 @@ class Spline:
         return float(self.shrinkage(stiffness).sum())
 
     def stiffness_for(self, effective_dimension: float) -> float:
-        """Stiffness that gives an effective dimension."""
+        """Stiffness that gives an effective dimension, or the nearest that this spline can have."""
         largest = self.penalty[-1]
         low, high = np.log(1e-8 / largest), np.log(1e16 / largest)
+        most, least = self.effective_dimension(np.exp(low)), self.effective_dimension(np.exp(high))
+        if not least < effective_dimension < most:
+            return float(np.exp(low if effective_dimension >= most else high))
         return float(
             np.exp(brentq(lambda log_k: self.effective_dimension(np.exp(log_k)) - effective_dimension, low, high))
         )

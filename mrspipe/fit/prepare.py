@@ -68,7 +68,7 @@ def _prepare(
     metabolites: tuple[str, ...],
     range_ppm: tuple[float, float],
     duration_s: float,
-    macromolecules: Literal["auto", "parametrised", "basis"],
+    macromolecules: Literal["auto", "parametrised", "study", "basis"],
     functions_per_ppm: float,
     ed_range: tuple[float, float],
 ) -> Prepared:
@@ -115,7 +115,7 @@ def _check_range(axis: SpectralAxis, range_ppm: tuple[float, float]) -> None:
 
 def _measured_macromolecules(basis: BasisSet, wanted: str) -> str | None:
     names = basis.macromolecule_names
-    if wanted == "parametrised" or (wanted == "auto" and len(names) != 1):
+    if wanted in ("parametrised", "study") or (wanted == "auto" and len(names) != 1):
         return None
     if len(names) != 1:
         found = ", ".join(names) or "none"

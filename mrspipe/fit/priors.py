@@ -54,6 +54,65 @@ class Roles:
 
 
 @dataclass(frozen=True, eq=False)
+class LinePriors:
+    """What is known about the macromolecule lines relative to the generic list, each array of shape (n_lines,).
+
+    Parameters
+    ----------
+    area, area_sd : float array
+        Area relative to the generic ratio times an amplitude common to all lines.
+    shift_ppm, shift_sd_ppm : float array
+    log_width, log_width_sd : float array
+        Natural logarithm of the relative width.
+    """
+
+    area: FloatArray
+    area_sd: FloatArray
+    shift_ppm: FloatArray
+    shift_sd_ppm: FloatArray
+    log_width: FloatArray
+    log_width_sd: FloatArray
+
+    @classmethod
+    def generic(cls, n_lines: int, priors: FitPriors) -> "LinePriors":
+        """Give every line the widths of the settings."""
+        nothing, same = np.zeros(n_lines), np.ones(n_lines)
+        return cls(
+            area=same,
+            area_sd=priors.mm_amplitude_sd * same,
+            shift_ppm=nothing,
+            shift_sd_ppm=priors.mm_shift_sd_ppm * same,
+            log_width=nothing,
+            log_width_sd=priors.mm_log_width_sd * same,
+        )
+
+    @property
+    def mean(self) -> FloatArray:
+        """Areas, shifts and logarithms of widths in a row, shape (3 n_lines,)."""
+        return np.concatenate([self.area, self.shift_ppm, self.log_width])
+
+    @property
+    def sd(self) -> FloatArray:
+        """Standard deviations in the order of `mean`."""
+        return np.concatenate([self.area_sd, self.shift_sd_ppm, self.log_width_sd])
+
+    @property
+    def area_rows(self) -> FloatArray:
+        """Rows that keep relative areas in proportion, shape (n_lines, n_lines); their target is zero.
+
+        The common amplitude has a flat prior and is eliminated, which projects the rows away from it.
+        """
+        weighted = np.diag(1 / self.area_sd)
+        along = self.area / self.area_sd
+        return np.asarray(weighted - np.outer(along, along @ weighted) / (along @ along))
+
+    def common_area(self, areas: FloatArray) -> float:
+        """Amplitude common to the lines that suits their relative areas best."""
+        along = self.area / self.area_sd
+        return float(along @ (areas / self.area_sd) / (along @ along))
+
+
+@dataclass(frozen=True, eq=False)
 class AmplitudePriors:
     """What is known about the amplitudes: ``rows @ amplitudes`` is expected to be ``targets`` +- 1.
 
@@ -72,7 +131,9 @@ class AmplitudePriors:
         return AmplitudePriors(self.rows[kept], self.targets[kept])
 
 
-def amplitude_priors(roles: Roles, priors: FitPriors, *, total_creatine: float, mm_amplitude: float) -> AmplitudePriors:
+def amplitude_priors(
+    roles: Roles, priors: FitPriors, lines: LinePriors, *, total_creatine: float, mm_amplitude: float
+) -> AmplitudePriors:
     """Turn ratios and macromolecule areas into rows.
 
     A ratio ``c / tCr = mean +- sd`` is the row ``c / (sd S)`` with target ``mean / sd``, where ``S`` is the tCr of the
@@ -91,31 +152,30 @@ def amplitude_priors(roles: Roles, priors: FitPriors, *, total_creatine: float, 
             fraction = priors.creatine_fraction
             rows.append((each[index] - fraction.mean * creatine) / (fraction.sd * total_creatine))
             targets.append(0.0)
-    lines = _line_rows(roles, priors, mm_amplitude)
+    of_lines = _line_rows(roles, priors, lines, mm_amplitude)
     return AmplitudePriors(
-        np.array([*rows, *lines]).reshape(-1, roles.n_linear), np.array([*targets, *([0.0] * len(lines))])
+        np.array([*rows, *of_lines]).reshape(-1, roles.n_linear), np.array([*targets, *([0.0] * len(of_lines))])
     )
 
 
-def _line_rows(roles: Roles, priors: FitPriors, mm_amplitude: float) -> list[FloatArray]:
-    """Rows of the macromolecule lines.
-
-    Measured macromolecules: each line is a deviation with mean zero. Else the areas keep their expected ratios to a
-    common amplitude ``A`` that has a flat prior; ``A`` is eliminated, which leaves the rows' projection away from it.
-    """
-    first = roles.n_basis
-    lines = np.eye(roles.n_linear)[first:]
+def _line_rows(roles: Roles, priors: FitPriors, lines: LinePriors, mm_amplitude: float) -> list[FloatArray]:
+    """Rows of the macromolecule lines: proportions, or with measured macromolecules deviations of mean zero."""
     if roles.line_ratio.size == 0:
         return []
+    relative = np.eye(roles.n_linear)[roles.n_basis :] / (roles.line_ratio * mm_amplitude)[:, None]
     if roles.measured_mm:
-        return list(lines / (priors.mm_deviation_sd * roles.line_ratio * mm_amplitude)[:, None])
-    weighted = lines / (priors.mm_amplitude_sd * roles.line_ratio * mm_amplitude)[:, None]
-    # In these units every row is (a_j / r_j - A) / const, so eliminating A subtracts the mean row.
-    return list(weighted - weighted.mean(axis=0))
+        return list(relative / priors.mm_deviation_sd)
+    return list(lines.area_rows @ relative)
 
 
 def theta_priors(
-    layout: Layout, priors: FitPriors, *, hz_per_ppm: float, basis_width_hz: float, own_width_hz: FloatArray
+    layout: Layout,
+    priors: FitPriors,
+    lines: LinePriors,
+    *,
+    hz_per_ppm: float,
+    basis_width_hz: float,
+    own_width_hz: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
     """Means and standard deviations of the nonlinear parameters, each of shape (n_theta,).
 
@@ -132,8 +192,10 @@ def theta_priors(
     sd[layout.GAUSS] = 2 * priors.gauss_hz * priors.gauss_sd_hz
     sd[layout.shifts] = priors.shift_sd_ppm * hz_per_ppm
     sd[layout.widths] = priors.width_sd_hz
-    sd[layout.line_shifts] = priors.mm_shift_sd_ppm * hz_per_ppm
-    sd[layout.line_widths] = priors.mm_log_width_sd
+    mean[layout.line_shifts] = lines.shift_ppm * hz_per_ppm
+    sd[layout.line_shifts] = lines.shift_sd_ppm * hz_per_ppm
+    mean[layout.line_widths] = lines.log_width
+    sd[layout.line_widths] = lines.log_width_sd
     return mean, sd
 
 

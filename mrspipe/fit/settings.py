@@ -79,9 +79,9 @@ class FitSettings(Settings):
     """Part of the spectrum that is fitted, in ppm."""
     metabolites: tuple[str, ...] = ()
     """Metabolites to fit; empty: all of the basis set."""
-    mm: Literal["auto", "parametrised", "basis"] = "auto"
-    """Macromolecules: a measured entry of the basis set with deviations (basis), Gaussians (parametrised), or the
-    first where the basis set has one (auto)."""
+    mm: Literal["auto", "parametrised", "study", "basis"] = "auto"
+    """Macromolecules: a measured entry of the basis set with deviations (basis), Gaussians (parametrised), Gaussians
+    learned from all spectra of the study (study), or basis where the basis set has one and else parametrised (auto)."""
     duration_s: Positive = 0.512
     """Part of the FID that is used, in s; later points hold only noise in vivo."""
     max_shift_ppm: Positive = 0.4

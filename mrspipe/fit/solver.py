@@ -41,8 +41,9 @@ class Problem:
     def inner(self, left: FloatArray, right: FloatArray) -> FloatArray:
         """``left' W right`` with the baseline eliminated."""
         keep = self.base.shrinkage(self.stiffness)
-        shrunk = self.base.projected(left).T * keep
-        return np.asarray(left.T @ right - shrunk @ self.base.projected(right))
+        projected = self.base.projected(left)
+        other = projected if right is left else self.base.projected(right)
+        return np.asarray(left.T @ right - (projected.T * keep) @ other)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +103,11 @@ def curvature(problem: Problem, solution: Solution, free: IntArray | None = None
     slopes = problem.model.derivative(solution.theta, solution.evaluation, solution.amplitudes)[:, moving]
     jacobian = np.hstack([solution.columns, slopes])
     n_linear = solution.amplitudes.size
-    hessian = problem.inner(jacobian, jacobian)
-    descent = problem.inner(jacobian, problem.data - solution.spectrum)
+    residual = problem.data - solution.spectrum
+    # The residual as one more column, so that everything is projected once.
+    both = np.column_stack([jacobian, residual])
+    products = problem.inner(both, both)
+    hessian, descent = products[:-1, :-1], products[:-1, -1]
     prior = problem.amplitude_prior
     hessian[:n_linear, :n_linear] += prior.rows.T @ prior.rows
     descent[:n_linear] -= prior.rows.T @ (prior.rows @ solution.amplitudes - prior.targets)

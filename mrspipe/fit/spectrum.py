@@ -13,12 +13,13 @@ from mrspipe.core.results import FitResult
 from mrspipe.core.signal import Signal
 from mrspipe.fit.advice import advice_for, status_of
 from mrspipe.fit.baseline import choose_stiffness
+from mrspipe.fit.learning import LearnedMacromolecules, MacromoleculePosterior
 from mrspipe.fit.prepare import Prepared, prepare
-from mrspipe.fit.priors import AmplitudePriors, amplitude_priors, own_widths_hz, theta_priors
+from mrspipe.fit.priors import AmplitudePriors, LinePriors, amplitude_priors, own_widths_hz, theta_priors
 from mrspipe.fit.reference import Reference, find_reference, noise_sd
 from mrspipe.fit.settings import FitSettings
 from mrspipe.fit.solver import Problem, Solution, minimise
-from mrspipe.fit.uncertainty import amplitude_covariance, cramer_rao_bound
+from mrspipe.fit.uncertainty import amplitude_covariance, cramer_rao_bound, macromolecule_posterior
 from mrspipe.physics.constants import GAMMA_BAR_1H_HZ_PER_T
 
 # Stiffness of the baseline in the coarse fit, and the parameters that it moves.
@@ -36,7 +37,30 @@ class _Scale:
     macromolecules: float
 
 
-def fit_spectrum(signal: Signal, basis: BasisSet, settings: FitSettings) -> FitResult:
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """What is the same for all spectra of a study."""
+
+    basis: BasisSet
+    prepared: Prepared
+    settings: FitSettings
+    lines: LinePriors
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """A spectrum's best point and what it is relative to."""
+
+    problem: Problem
+    solution: Solution
+    scale: _Scale
+    reference: Reference
+    sigma: float
+
+
+def fit_spectrum(
+    signal: Signal, basis: BasisSet, settings: FitSettings, learned: LearnedMacromolecules | None = None
+) -> FitResult:
     """Fit a spectrum with a sum of metabolites, macromolecules and a smooth baseline.
 
     Parameters
@@ -46,6 +70,9 @@ def fit_spectrum(signal: Signal, basis: BasisSet, settings: FitSettings) -> FitR
     basis : BasisSet
         Of any dwell time and length; its field and echo time must be those of the signal.
     settings : FitSettings
+    learned : LearnedMacromolecules, optional
+        Macromolecules of the study (`mrspipe.fit.learning`) in place of the generic list. Not used where they are not
+        trusted, or where the basis set brings measured ones.
 
     Returns
     -------
@@ -59,13 +86,62 @@ def fit_spectrum(signal: Signal, basis: BasisSet, settings: FitSettings) -> FitR
     AnalysisError
         The spectrum is too narrow, or its noise cannot be measured.
     """
+    task = _task(signal, basis, settings, learned)
+    line_model = "study-learned Gaussian lines" if learned is not None and learned.trusted else "Gaussian lines"
+    return _result(_fit(signal, task), task, line_model)
+
+
+def fit_for_learning(
+    signal: Signal, basis: BasisSet, settings: FitSettings, learned: LearnedMacromolecules | None = None
+) -> MacromoleculePosterior:
+    """Fit a spectrum for what it says about the macromolecules.
+
+    Parameters
+    ----------
+    signal : Signal
+        One FID.
+    basis : BasisSet
+    settings : FitSettings
+    learned : LearnedMacromolecules, optional
+        Of an earlier round; where the fit starts. What it knows is not in the answer's likelihood.
+
+    Returns
+    -------
+    MacromoleculePosterior
+        Not finite where the fit failed, so that learning leaves it out.
+
+    Raises
+    ------
+    ConfigError, AnalysisError
+        As `fit_spectrum`.
+    """
+    task = _task(signal, basis, settings.model_copy(update={"mm": "study"}), learned)
+    fitted = _fit(signal, task)
+    return macromolecule_posterior(
+        fitted.problem,
+        fitted.solution,
+        task.prepared.roles,
+        task.lines,
+        common_area=fitted.scale.macromolecules,
+        misfit=_misfit(fitted.problem, fitted.solution),
+    )
+
+
+def _task(signal: Signal, basis: BasisSet, settings: FitSettings, learned: LearnedMacromolecules | None) -> _Task:
     _check_basis(signal, basis, settings)
     prepared = prepare(basis, signal.axis, settings)
-    sigma = noise_sd(signal, prepared.grid)
-    reference = _reference(signal, basis, prepared, settings)
-    data = _referenced(signal, reference, prepared) / sigma
-    problem, solution, scale = _staged_fit(data, reference.amplitude / sigma, basis, prepared, settings)
-    return _result(problem, solution, scale, reference, sigma, basis, prepared, settings)
+    lines = LinePriors.generic(prepared.roles.line_ratio.size, settings.priors)
+    if learned is not None and learned.trusted and not prepared.roles.measured_mm:
+        lines = learned.line_priors
+    return _Task(basis, prepared, settings, lines)
+
+
+def _fit(signal: Signal, task: _Task) -> _Fitted:
+    sigma = noise_sd(signal, task.prepared.grid)
+    reference = _reference(signal, task)
+    data = _referenced(signal, reference, task.prepared) / sigma
+    problem, solution, scale = _staged_fit(data, reference.amplitude / sigma, task)
+    return _Fitted(problem, solution, scale, reference, sigma)
 
 
 def _check_basis(signal: Signal, basis: BasisSet, settings: FitSettings) -> None:
@@ -88,11 +164,11 @@ def _check_basis(signal: Signal, basis: BasisSet, settings: FitSettings) -> None
         )
 
 
-def _reference(signal: Signal, basis: BasisSet, prepared: Prepared, settings: FitSettings) -> Reference:
-    grid, names = prepared.grid, prepared.roles.metabolites
+def _reference(signal: Signal, task: _Task) -> Reference:
+    grid, names = task.prepared.grid, task.prepared.roles.metabolites
     data = grid.to_time(grid.spectra(signal.fid, signal.axis))
-    metabolites = prepared.model.basis_signals[: len(names)]
-    reference = find_reference(data, metabolites, names, grid, settings.max_shift_ppm)
+    metabolites = task.prepared.model.basis_signals[: len(names)]
+    reference = find_reference(data, metabolites, names, grid, task.settings.max_shift_ppm)
     if not reference.amplitude > 0:
         raise AnalysisError("No metabolite signal was found in the spectrum.", code="no-signal")
     return reference
@@ -104,20 +180,20 @@ def _referenced(signal: Signal, reference: Reference, prepared: Prepared) -> Flo
     return prepared.grid.spectra(fid, signal.axis)[prepared.model.window].real
 
 
-def _staged_fit(
-    data: FloatArray, amplitude: float, basis: BasisSet, prepared: Prepared, settings: FitSettings
-) -> tuple[Problem, Solution, _Scale]:
+def _staged_fit(data: FloatArray, amplitude: float, task: _Task) -> tuple[Problem, Solution, _Scale]:
     """Fit coarsely, choose the baseline, fit everything, choose the baseline again, finish."""
+    prepared, settings = task.prepared, task.settings
     layout = prepared.model.layout
     few = np.array([layout.PHASE0, layout.SHIFT, layout.LORENTZ, layout.GAUSS])
     everything = np.arange(layout.size)
-    scale = _first_scale(amplitude, basis, prepared)
+    scale = _first_scale(amplitude, task.basis, prepared)
     hz_per_ppm = prepared.grid.hz_per_ppm
     mean, sd = theta_priors(
         layout,
         settings.priors,
+        task.lines,
         hz_per_ppm=hz_per_ppm,
-        basis_width_hz=basis.linewidth_hz,
+        basis_width_hz=task.basis.linewidth_hz,
         own_width_hz=own_widths_hz(prepared.roles, settings.priors, hz_per_ppm * 1e6 / GAMMA_BAR_1H_HZ_PER_T),
     )
     coarse_ed = _COARSE_ED_PER_PPM * (settings.range_ppm[1] - settings.range_ppm[0])
@@ -125,7 +201,7 @@ def _staged_fit(
         model=prepared.model,
         base=prepared.base,
         data=data,
-        amplitude_prior=_rows(scale, prepared, settings),
+        amplitude_prior=_rows(scale, task),
         theta_mean=mean,
         theta_sd=sd,
         stiffness=prepared.base.stiffness_for(coarse_ed),
@@ -133,8 +209,8 @@ def _staged_fit(
     solution = _minimise(problem, mean, few, settings)
     n_iterations = solution.n_iterations
     for _ in range(2):
-        scale = _scale_of(solution, scale, prepared)
-        problem = _with_chosen_baseline(problem, solution, scale, prepared, settings)
+        scale = _scale_of(solution, scale, task)
+        problem = _with_chosen_baseline(problem, solution, scale, task)
         solution = _minimise(problem, solution.theta, everything, settings)
         n_iterations += solution.n_iterations
     return problem, replace(solution, n_iterations=n_iterations), scale
@@ -144,18 +220,17 @@ def _minimise(problem: Problem, theta: FloatArray, free: IntArray, settings: Fit
     return minimise(problem, theta, free=free, tolerance=settings.tolerance, max_iterations=settings.max_iterations)
 
 
-def _with_chosen_baseline(
-    problem: Problem, solution: Solution, scale: _Scale, prepared: Prepared, settings: FitSettings
-) -> Problem:
-    rows = _rows(scale, prepared, settings)
+def _with_chosen_baseline(problem: Problem, solution: Solution, scale: _Scale, task: _Task) -> Problem:
+    rows, prepared = _rows(scale, task), task.prepared
     stiffness = choose_stiffness(prepared.base, solution.columns, problem.data, rows, prepared.stiffnesses)
     return replace(problem, amplitude_prior=rows, stiffness=stiffness)
 
 
-def _rows(scale: _Scale, prepared: Prepared, settings: FitSettings) -> AmplitudePriors:
+def _rows(scale: _Scale, task: _Task) -> AmplitudePriors:
     return amplitude_priors(
-        prepared.roles,
-        settings.priors,
+        task.prepared.roles,
+        task.settings.priors,
+        task.lines,
         total_creatine=scale.total_creatine,
         mm_amplitude=scale.macromolecules,
     )
@@ -173,31 +248,22 @@ def _first_scale(amplitude: float, basis: BasisSet, prepared: Prepared) -> _Scal
     return _Scale(amplitude, 2.0 * amplitude * proton)
 
 
-def _scale_of(solution: Solution, before: _Scale, prepared: Prepared) -> _Scale:
+def _scale_of(solution: Solution, before: _Scale, task: _Task) -> _Scale:
     """Scale from a fit; an implausible one (not positive) is not taken over."""
-    roles = prepared.roles
+    roles = task.prepared.roles
     creatine = float(roles.total_creatine @ solution.amplitudes)
-    lines = solution.amplitudes[roles.n_basis :] / roles.line_ratio
-    common = float(np.mean(lines))
+    common = task.lines.common_area(solution.amplitudes[roles.n_basis :] / roles.line_ratio)
     if roles.measured_mm:
-        common = prepared.measured_scale * float(solution.amplitudes[roles.n_basis - 1])
+        common = task.prepared.measured_scale * float(solution.amplitudes[roles.n_basis - 1])
     return _Scale(
         creatine if creatine > 0.1 * before.total_creatine else before.total_creatine,
         common if common > 0.1 * before.macromolecules else before.macromolecules,
     )
 
 
-def _result(
-    problem: Problem,
-    solution: Solution,
-    scale: _Scale,
-    reference: Reference,
-    sigma: float,
-    basis: BasisSet,
-    prepared: Prepared,
-    settings: FitSettings,
-) -> FitResult:
-    roles = prepared.roles
+def _result(fitted: _Fitted, task: _Task, line_model: str) -> FitResult:
+    problem, solution, sigma = fitted.problem, fitted.solution, fitted.sigma
+    prepared, roles = task.prepared, task.prepared.roles
     n_names = len(roles.metabolites)
     parts = (solution.columns * solution.amplitudes).T * sigma
     without_baseline = parts.sum(axis=0)
@@ -208,7 +274,7 @@ def _result(
         amplitudes=solution.amplitudes[:n_names] * sigma,
         covariance=amplitude_covariance(problem, solution, n_names) * sigma**2 * _misfit(problem, solution) ** 2,
         crlb_covariance=cramer_rao_bound(problem, solution, n_names) * sigma**2,
-        nuisance=_nuisance(problem, solution, reference, basis),
+        nuisance=_nuisance(problem, solution, fitted.reference, task.basis),
         ppm=prepared.model.ppm,
         data=data,
         fit=without_baseline + baseline,
@@ -216,12 +282,12 @@ def _result(
         macromolecules=parts[n_names:].sum(axis=0),
         components=parts[:n_names],
         noise_sd=sigma,
-        proton_amplitude=basis.proton_amplitude,
+        proton_amplitude=task.basis.proton_amplitude,
         n_iterations=solution.n_iterations,
-        macromolecule_model="measured shape with deviations" if roles.measured_mm else "Gaussian lines",
+        macromolecule_model="measured shape with deviations" if roles.measured_mm else line_model,
     )
     result = replace(result, status=status_of(result, converged=solution.converged))
-    return replace(result, advice=advice_for(result, scale.total_creatine * sigma, settings))
+    return replace(result, advice=advice_for(result, fitted.scale.total_creatine * sigma, task.settings))
 
 
 def _misfit(problem: Problem, solution: Solution) -> float:

@@ -7,7 +7,9 @@ amplitudes and nonlinear parameters together, so that a metabolite pays for ever
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from mrspipe.core.arrays import FloatArray
+from mrspipe.core.arrays import FloatArray, IntArray
+from mrspipe.fit.learning import MacromoleculePosterior
+from mrspipe.fit.priors import LinePriors, Roles
 from mrspipe.fit.solver import Problem, Solution, curvature
 
 
@@ -54,3 +56,53 @@ def cramer_rao_bound(problem: Problem, solution: Solution, n_kept: int) -> Float
     columns = solution.columns
     rows = problem.amplitude_prior.without(n_kept).rows
     return _inverse_block(problem.inner(columns, columns) + rows.T @ rows, n_kept)
+
+
+def macromolecule_posterior(
+    problem: Problem, solution: Solution, roles: Roles, lines: LinePriors, *, common_area: float, misfit: float
+) -> MacromoleculePosterior:
+    """Posterior of the macromolecule lines' areas, shifts and widths, all else marginalised.
+
+    Parameters
+    ----------
+    problem : Problem
+    solution : Solution
+    roles : Roles
+    lines : LinePriors
+        Those that the fit used; they are taken out of the likelihood.
+    common_area : float
+        Amplitude that the relative areas of the fit's priors are relative to.
+    misfit : float
+        Residual in units of the noise; what the model misses makes a spectrum say less.
+    """
+    layout, n_linear, n_lines = problem.model.layout, solution.amplitudes.size, roles.line_ratio.size
+    unit = np.concatenate([roles.line_ratio * common_area, np.full(n_lines, problem.model.grid.hz_per_ppm)])
+    unit = np.concatenate([unit, np.ones(n_lines)])
+    of_lines = np.concatenate(
+        [
+            np.arange(roles.n_basis, n_linear),
+            n_linear + np.arange(layout.line_shifts.start, layout.line_widths.stop),
+        ]
+    )
+    mean = np.concatenate([solution.amplitudes, solution.theta])[of_lines] / unit
+    prior = np.diag(lines.sd**-2)
+    prior[:n_lines, :n_lines] = lines.area_rows.T @ lines.area_rows
+    try:
+        precision = _schur_complement(curvature(problem, solution)[0], of_lines) * np.outer(unit, unit)
+        covariance: FloatArray = np.asarray(np.linalg.inv(precision))
+    except LinAlgError:
+        nothing = np.full_like(prior, np.nan)
+        return MacromoleculePosterior(mean, nothing, nothing, nothing[0])
+    information = (precision - prior) / misfit**2
+    pull = prior @ np.concatenate([np.zeros(n_lines), lines.mean[n_lines:]])
+    return MacromoleculePosterior(mean, covariance, information, (precision @ mean - pull) / misfit**2)
+
+
+def _schur_complement(hessian: FloatArray, kept: IntArray) -> FloatArray:
+    """Hessian of the kept parameters with the others at their best."""
+    scale = 1 / np.sqrt(np.maximum(np.diag(hessian), np.finfo(float).tiny))
+    scaled = hessian * np.outer(scale, scale)
+    others = np.setdiff1d(np.arange(len(hessian)), kept)
+    cross = scaled[np.ix_(others, kept)]
+    reduced = scaled[np.ix_(kept, kept)] - cross.T @ cho_solve(cho_factor(scaled[np.ix_(others, others)]), cross)
+    return np.asarray(reduced / np.outer(scale[kept], scale[kept]))

@@ -71,7 +71,7 @@ class Selection:
 
 def _short(query: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Check a query and give its entities their short names."""
-    if query.lower() not in _QUERIES:
+    if query.lower() not in _QUERIES or not isinstance(wanted, Mapping):
         raise ConfigError(
             f"The query {query!r} is not known.",
             cure=f"Use {', '.join(_QUERIES)}.",

@@ -67,7 +67,7 @@ def check_study(
             with stage("basis"):
                 basis_for(scan.metabolites, config.basis)
         except StageError as error:
-            failures.append(failure_of(one.key.label, one.key.entities, error, bids_dir))
+            failures.append(failure_of(one.key.label, one.key.entities, error, None))
         else:
             read.append((one, scan))
     return Preflight(

@@ -13,6 +13,7 @@ from mrspipe.core.results import Failure
 from mrspipe.core.scan_result import ScanResult
 from mrspipe.core.signal import Scan, ScanKey
 from mrspipe.core.volume import Volume
+from mrspipe.fit.learning import LearnedMacromolecules
 from mrspipe.fit.spectrum import fit_spectrum
 from mrspipe.io.atomic import atomic_write_text
 from mrspipe.io.bids import ScanFiles, read_scan
@@ -29,12 +30,16 @@ from mrspipe.tissue.voxel import voxel_fractions, voxel_mask
 
 @dataclass(frozen=True, slots=True)
 class ScanJob:
-    """What a worker needs for one scan. ``fingerprint`` is that of everything the result depends on."""
+    """What a worker needs for one scan.
+
+    ``fingerprint`` is that of everything the result depends on, ``learned`` what the study taught about macromolecules.
+    """
 
     files: ScanFiles
     out_dir: Path
     config: StudyConfig
     fingerprint: str
+    learned: LearnedMacromolecules | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,9 @@ def stage(name: str) -> Iterator[None]:
         raise StageError(name) from error
 
 
-def analyse_scan(scan: Scan, basis: BasisSet, config: StudyConfig) -> ScanResult:
+def analyse_scan(
+    scan: Scan, basis: BasisSet, config: StudyConfig, learned: LearnedMacromolecules | None = None
+) -> ScanResult:
     """Take a scan through all stages.
 
     Parameters
@@ -70,6 +77,8 @@ def analyse_scan(scan: Scan, basis: BasisSet, config: StudyConfig) -> ScanResult
     scan : Scan
     basis : BasisSet
     config : StudyConfig
+    learned : LearnedMacromolecules, optional
+        Macromolecules of the study, in place of the generic list.
 
     Returns
     -------
@@ -83,7 +92,7 @@ def analyse_scan(scan: Scan, basis: BasisSet, config: StudyConfig) -> ScanResult
     with stage("preprocess"):
         clean = preprocess(scan, config.preprocess)
     with stage("fit"):
-        fitted = fit_spectrum(clean.metabolites, basis, config.fit)
+        fitted = fit_spectrum(clean.metabolites, basis, config.fit, learned)
     with stage("quantify"):
         levels = concentrations(
             fitted,
@@ -108,7 +117,7 @@ def run_scan(job: ScanJob) -> ScanOutcome:
             mask = _mask(scan, job.files)
         with stage("basis"):
             basis = basis_for(scan.metabolites, job.config.basis)
-        result = analyse_scan(scan, basis, job.config)
+        result = analyse_scan(scan, basis, job.config, job.learned)
         with stage("write"):
             written = write_scan(job.out_dir, result, mask=mask)
             write_manifest(job.out_dir, key, job.fingerprint, written)
@@ -153,18 +162,24 @@ def _mask(scan: Scan, files: ScanFiles) -> Volume | None:
         return None
 
 
-def failure_of(label: str, entities: Mapping[str, str], error: StageError, out_dir: Path) -> Failure:
-    """Turn an error into a row; one that nobody foresaw leaves a report in ``logs``."""
+def failure_of(label: str, entities: Mapping[str, str], error: StageError, out_dir: Path | None) -> Failure:
+    """Turn an error into a row; one that nobody foresaw leaves a report in ``logs`` of the output folder."""
     cause = error.__cause__
     if isinstance(cause, MrspipeError):
         message = f"{Path(cause.where).name}: {cause.message}" if cause.where else cause.message
         return Failure(entities, error.stage, cause.code, message, cause.cure)
-    report = out_dir / "logs" / f"crash-{label}.txt"
-    atomic_write_text(report, "".join(traceback.format_exception(error)))
+    if isinstance(cause, OSError):
+        message = f"{cause.filename or 'disk'}: {cause.strerror or cause}."
+        return Failure(entities, error.stage, "disk", message, "Check the permissions and the free space.")
+    cure = "Please report it."
+    if out_dir is not None:
+        report = out_dir / "logs" / f"crash-{label}.txt"
+        atomic_write_text(report, "".join(traceback.format_exception(error)))
+        cure = f"Please report it with logs/{report.name}."
     return Failure(
         entities,
         error.stage,
         "internal",
         f"Unexpected {type(cause).__name__}: {' '.join(str(cause).split())}",
-        f"Please report it with logs/{report.name}.",
+        cure,
     )

@@ -10,15 +10,26 @@ from pathlib import Path
 
 from mrspipe import __version__
 from mrspipe.config import StudyConfig, config_toml, load_config
+from mrspipe.core.errors import ConfigError, FileError, InputError
 from mrspipe.core.results import Failure
 from mrspipe.engine import run_jobs
+from mrspipe.fit.learning import LearnedMacromolecules, to_json
 from mrspipe.io.atomic import atomic_write_text
-from mrspipe.io.bids import ScanFiles, Selection, StudyFiles, check_output_dir, find_scans
+from mrspipe.io.bids import (
+    ScanFiles,
+    Selection,
+    StudyFiles,
+    check_output_dir,
+    find_scans,
+    participants,
+    sessions,
+)
 from mrspipe.io.derivatives import write_dataset_description
 from mrspipe.io.manifest import fingerprint, is_current, read_manifest, set_aside
 from mrspipe.io.tables import read_json, write_json
 from mrspipe.pipeline.basis import read_basis_once
 from mrspipe.pipeline.group import Comparison, compare, read_comparison
+from mrspipe.pipeline.learning import learn, read_learned
 from mrspipe.pipeline.pages import write_pages
 from mrspipe.pipeline.provenance import provenance
 from mrspipe.pipeline.scan import ScanJob, ScanOutcome, lost_scan, run_scan
@@ -40,11 +51,17 @@ class StudyPlan:
         Scans whose results are there and still hold.
     waiting : tuple of ScanJob
         Scans to analyse.
+    everything : StudyFiles
+        The whole dataset, also what was not selected.
+    must_learn : bool
+        The scans wait for what all of them teach about the macromolecules.
     """
 
     files: StudyFiles
     current: tuple[ScanFiles, ...]
     waiting: tuple[ScanJob, ...]
+    everything: StudyFiles
+    must_learn: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,16 +99,23 @@ def plan_study(request: StudyRequest) -> StudyPlan:
     read_basis_once(request.config.basis)
     resolve_contrasts(request.config.design, request.config.contrast)
     files = find_scans(request.bids_dir, selection=request.selection, derivatives=request.derivatives)
+    participants(request.bids_dir)
+    sessions(request.bids_dir)
+    _refuse_mixed_voxels(files, request.config)
+    everything = files
+    if request.selection != Selection():
+        everything = find_scans(request.bids_dir, derivatives=request.derivatives)
+    learns = request.config.fit.mm == "study"
+    learned = read_learned(request.out_dir, _marks(everything, request.config)) if learns else None
+    jobs = [_job(scan, request, learned) for scan in files.scans]
     manifest = read_manifest(request.out_dir)
-    jobs = [(scan, _fingerprint(scan, request.config)) for scan in files.scans]
+    waiting = [job for job in jobs if not is_current(manifest, job.files.key, job.fingerprint)]
     return StudyPlan(
         files=files,
-        current=tuple(scan for scan, mark in jobs if is_current(manifest, scan.key, mark)),
-        waiting=tuple(
-            ScanJob(scan, request.out_dir, request.config, mark)
-            for scan, mark in jobs
-            if not is_current(manifest, scan.key, mark)
-        ),
+        current=tuple(job.files for job in jobs if job not in waiting),
+        waiting=tuple(waiting),
+        everything=everything,
+        must_learn=learns and learned is None,
     )
 
 
@@ -124,22 +148,40 @@ def analyse_study(
     write_json(out_dir / "provenance.json", provenance(request.bids_dir, request.derivatives))
     found = list(plan.files.failures)
     if "participant" in levels:
+        if plan.must_learn:
+            scans = plan.everything.scans
+            learn(out_dir, scans, _marks(plan.everything, request.config), request.config, progress)
+            plan = plan_study(request)
         found += _run_scans(plan, request, progress)
-    failures = write_failures(out_dir, found, plan.files)
-    everything = plan.files
-    if request.selection != Selection():
-        everything = find_scans(request.bids_dir, derivatives=request.derivatives)
-    collect(out_dir, request.bids_dir, everything.scans, request.config.design)
+    failures = write_failures(out_dir, found, plan.files, plan.everything)
+    mine = tuple(failure for failure in failures if _is_selected(failure, plan.files, found))
+    collect(out_dir, request.bids_dir, _with_current_results(request, plan.everything), request.config.design)
     comparison = compare(out_dir, request.config) if "group" in levels else None
-    page = write_pages(out_dir, request.config, everything, failures, comparison, progress)
+    page = write_pages(out_dir, request.config, plan.everything, failures, comparison, progress)
     return StudySummary(
         n_scans=len(plan.files.scans) + len(plan.files.failures),
         n_reused=len(plan.current),
-        failures=failures,
+        failures=mine,
         skipped=plan.files.skipped,
         comparison=comparison,
         group_page=page,
     )
+
+
+def _is_selected(failure: Failure, files: StudyFiles, found: Sequence[Failure]) -> bool:
+    selected = {tuple(scan.key.entities.get(name) for name in ("sub", "ses", "task", "run")) for scan in files.scans}
+    place = tuple(failure.entities.get(name) for name in ("sub", "ses", "task", "run"))
+    return place in selected or any(failure.row() == one.row() for one in found)
+
+
+def _with_current_results(request: StudyRequest, everything: StudyFiles) -> list[ScanFiles]:
+    """Scans whose results were computed from these files with these settings."""
+    learned = None
+    if request.config.fit.mm == "study":
+        learned = read_learned(request.out_dir, _marks(everything, request.config))
+    manifest = read_manifest(request.out_dir)
+    jobs = [_job(scan, request, learned) for scan in everything.scans]
+    return [job.files for job in jobs if is_current(manifest, job.files.key, job.fingerprint)]
 
 
 def compare_again(out_dir: Path, config: str | None) -> StudySummary:
@@ -157,7 +199,14 @@ def compare_again(out_dir: Path, config: str | None) -> StudySummary:
     MrspipeError
         There are no results, or the configuration is wrong.
     """
+    _check_results(out_dir)
     settings = load_config(config or out_dir / "config.toml")
+    if config is not None:
+        # The pages are made from what is written here.
+        before = load_config(out_dir / "config.toml")
+        kept = {"design": settings.design, "contrast": settings.contrast, "stats": settings.stats}
+        settings = before.model_copy(update=kept)
+        atomic_write_text(out_dir / "config.toml", config_toml(settings))
     return _described_again(out_dir, settings, compare(out_dir, settings))
 
 
@@ -169,8 +218,19 @@ def report_again(out_dir: Path, progress: Progress = lambda *_: None) -> Path | 
     MrspipeError
         There are no results.
     """
+    _check_results(out_dir)
     settings = load_config(out_dir / "config.toml")
     return _described_again(out_dir, settings, read_comparison(out_dir, settings), progress).group_page
+
+
+def _check_results(out_dir: Path) -> None:
+    if not (out_dir / "config.toml").is_file():
+        raise InputError(
+            "There are no results of mrspipe run here.",
+            where=str(out_dir),
+            cure="Give the folder that mrspipe run wrote to.",
+            code="no-results",
+        )
 
 
 def _described_again(
@@ -199,10 +259,40 @@ def _run_scans(plan: StudyPlan, request: StudyRequest, progress: Progress) -> li
     return [outcome.failure for outcome in outcomes if outcome.failure is not None]
 
 
+def _refuse_mixed_voxels(files: StudyFiles, config: StudyConfig) -> None:
+    """A comparison averages the runs of a visit; scans of different voxels or acquisitions are no runs."""
+    kinds: dict[tuple[object, ...], set[tuple[object, ...]]] = {}
+    for scan in files.scans:
+        key = scan.key
+        kinds.setdefault((key.sub, key.ses, key.task), set()).add((key.acq, key.voi, key.nuc, key.rec, key.echo))
+    if config.design.factors and any(len(found) > 1 for found in kinds.values()):
+        raise ConfigError(
+            "Some visits have scans of several acquisitions or voxels (acq, voi, rec, echo), which cannot be averaged.",
+            where=str(files.root),
+            cure='Choose one with --bids-filter-file, for example {"svs": {"voi": "nacc"}}.',
+            code="several-voxels",
+        )
+
+
+def _marks(files: StudyFiles, config: StudyConfig) -> list[str]:
+    return [_fingerprint(scan, config) for scan in files.scans]
+
+
+def _job(scan: ScanFiles, request: StudyRequest, learned: LearnedMacromolecules | None) -> ScanJob:
+    mark = _fingerprint(scan, request.config)
+    if learned is not None:
+        mark = fingerprint(mark, to_json(learned))
+    return ScanJob(scan, request.out_dir, request.config, mark, learned)
+
+
 def _fingerprint(scan: ScanFiles, config: StudyConfig) -> str:
     """Hash of everything the results of a scan depend on, as the bytes of the files and not their dates."""
     files = [scan.metabolites, scan.water, scan.anatomy, *(scan.tissue_maps[name] for name in sorted(scan.tissue_maps))]
     basis = [Path(config.basis.file)] if config.basis.file else []
     settings = [config.preprocess, config.basis, config.fit, config.quantify, config.qc]
     notes = [scan.sidecar, scan.water_sidecar, scan.water_note, scan.tissue_note]
-    return fingerprint(__version__, scan.key, *(file for file in files if file), *basis, *settings, *notes)
+    try:
+        return fingerprint(__version__, scan.key, *(file for file in files if file), *basis, *settings, *notes)
+    except FileError as error:
+        # Reading the scan will say what is wrong with it.
+        return str(error)

@@ -15,6 +15,7 @@ from mrspipe.stats.design import Design, ratings_table
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+_OTHER_ENTITIES = ("acq", "nuc", "voi", "rec", "echo", "inv")
 _SCAN_COLUMNS = ("participant_id", "session_id", "task_id", "run")
 
 
@@ -38,7 +39,8 @@ def collect(out_dir: Path, bids_dir: Path, scans: Sequence[ScanFiles], design: D
     measurements = pd.DataFrame(measured, columns=_columns(measured, tuple(MEASUREMENTS)))
     tissue = [name for name in ("gm_fraction", "wm_fraction", "csf_fraction") if name in quality_table]
     if tissue:
-        measurements = measurements.merge(quality_table[[*_SCAN_COLUMNS, *tissue]], "left", on=list(_SCAN_COLUMNS))
+        keys = [*_SCAN_COLUMNS, *(name for name in _OTHER_ENTITIES if name in quality_table)]
+        measurements = measurements.merge(quality_table[[*keys, *tissue]], "left", on=keys, validate="many_to_one")
     measurements = _joined(_joined(measurements, people, ["participant_id"]), visits, ["participant_id", "session_id"])
     folder = out_dir / "group"
     write_table(folder / "measurements.tsv", measurements, MEASUREMENTS)
@@ -60,7 +62,9 @@ def _joined(table: "DataFrame", other: "DataFrame", on: list[str]) -> "DataFrame
     return table.merge(other[[*on, *new]], "left", on=on) if new else table
 
 
-def write_failures(out_dir: Path, found: Sequence[Failure], files: StudyFiles) -> tuple[Failure, ...]:
+def write_failures(
+    out_dir: Path, found: Sequence[Failure], files: StudyFiles, everything: StudyFiles
+) -> tuple[Failure, ...]:
     """Write ``failures.tsv``: what failed now, and what failed in earlier runs and was not repaired since.
 
     Returns
@@ -73,7 +77,10 @@ def write_failures(out_dir: Path, found: Sequence[Failure], files: StudyFiles) -
     settled = {_place(failure.row()) for failure in found}
     settled |= {_place(scan_columns(scan.key)) for scan in files.scans if results_exist(out_dir, scan.key)}
     rows = [*(failure.row() for failure in found)]
-    rows += [row for row in _rows(out_dir / "group" / "failures.tsv") if _place(row) not in settled]
+    known = {_place(scan_columns(scan.key)) for scan in everything.scans}
+    known |= {_place(failure.row()) for failure in everything.failures}
+    earlier = [row for row in _rows(out_dir / "group" / "failures.tsv") if _place(row) in known - settled]
+    rows += [row for row in earlier if row["code"] != "no-scan"]
     rows.sort(key=lambda row: tuple(str(row[name]) for name in (*_SCAN_COLUMNS, "stage", "message")))
     write_table(out_dir / "group" / "failures.tsv", pd.DataFrame(rows, columns=list(FAILURES)), FAILURES)
     return failures_of(out_dir)

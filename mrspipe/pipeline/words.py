@@ -83,6 +83,7 @@ def _fit(settings: FitSettings) -> str:
             "auto": "from the basis set where it has them, else as Gaussians with soft priors",
             "basis": "from the basis set with soft deviations",
             "parametrised": "as Gaussians with soft priors",
+            "study": "as Gaussians whose places, widths and areas all scans of the study taught, blind to their labels",
         }[settings.mm]
         + "; soft ratio priors on weakly determined metabolites"
     )

@@ -4,6 +4,7 @@ The truth is outside the tree on purpose: no program that reads the study can fi
 """
 
 import json
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,10 @@ def write_study(
     seed = recipe.seed if seed is None else seed
     cohort = draw_cohort(recipe, seed=seed)
     basis = make_basis(recipe)
-    plan = _Plan(recipe, seed, out, basis.axis, basis)
+    # The dataset gets its name when it is whole: an interrupted call leaves nothing that looks like one.
+    unfinished = out.with_name(f".writing-{out.name}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    plan = _Plan(recipe, seed, unfinished, basis.axis, basis)
     _write_descriptions(plan, cohort)
     for number, person in enumerate(cohort.participants):
         _write_images(plan, person, number)
@@ -103,6 +107,9 @@ def write_study(
         if progress is not None:
             progress(done, len(acquired))
     _write_truth(plan, cohort, rows, truth_dir)
+    if out.exists():
+        out.rmdir()
+    unfinished.rename(out)
     return out
 
 

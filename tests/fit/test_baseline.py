@@ -29,6 +29,12 @@ def test_the_effective_dimension_is_the_trace_of_the_smoother(base):
     assert np.trace(smoother) == pytest.approx(9.0, rel=1e-6)
 
 
+@pytest.mark.parametrize("wanted", [0.5, 500.0])
+def test_a_dimension_out_of_reach_gives_the_nearest(base, wanted):
+    found = base.effective_dimension(base.stiffness_for(wanted))
+    assert found == pytest.approx(2.0, abs=0.1) if wanted < 2 else found > 0.99 * base.penalty.size
+
+
 def test_the_curve_is_the_penalised_least_squares_spline(base):
     # Slow twin: the textbook P-spline, B-splines with a penalty on second differences of their coefficients.
     stiffness = base.stiffness_for(7.0)

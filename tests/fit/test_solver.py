@@ -4,7 +4,7 @@ from brain_like import make_signal
 
 from mrspipe.fit.model import Layout
 from mrspipe.fit.prepare import prepare
-from mrspipe.fit.priors import amplitude_priors, theta_priors
+from mrspipe.fit.priors import LinePriors, amplitude_priors, theta_priors
 from mrspipe.fit.settings import FitSettings
 from mrspipe.fit.solver import Problem, at, curvature, minimise
 from mrspipe.fit.uncertainty import amplitude_covariance, cramer_rao_bound
@@ -17,14 +17,16 @@ def problem(basis):
     signal = make_signal(basis, noise=0.3)
     prepared = prepare(basis, signal.axis, SETTINGS)
     sigma = 0.3 * np.sqrt(1024) * signal.axis.dwell_s
+    lines = LinePriors.generic(12, SETTINGS.priors)
     mean, sd = theta_priors(
         prepared.model.layout,
         SETTINGS.priors,
+        lines,
         hz_per_ppm=127.7,
         basis_width_hz=basis.linewidth_hz,
         own_width_hz=np.zeros(8),
     )
-    rows = amplitude_priors(prepared.roles, SETTINGS.priors, total_creatine=8 / sigma, mm_amplitude=3 / sigma)
+    rows = amplitude_priors(prepared.roles, SETTINGS.priors, lines, total_creatine=8 / sigma, mm_amplitude=3 / sigma)
     data = prepared.grid.spectra(signal.fid, signal.axis)[prepared.model.window].real / sigma
     return Problem(prepared.model, prepared.base, data, rows, mean, sd, prepared.base.stiffness_for(6.0))
 

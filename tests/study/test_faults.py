@@ -7,6 +7,7 @@ from study_helpers import make_study, request
 
 from mrspipe.config import with_settings
 from mrspipe.core.errors import ConfigError, InputError
+from mrspipe.io.bids import Selection
 from mrspipe.io.tables import read_table
 from mrspipe.pipeline.study import analyse_study, plan_study
 
@@ -86,6 +87,39 @@ def test_a_repaired_scan_is_no_failure_any_more(study, pairs_study, tmp_path):
     shutil.copy(pairs_study / "sub-02" / "mrs" / scan.name, scan)
     assert analyse_study(asked).failures == ()
     assert len(read_table(tmp_path / "out" / "group" / "failures.tsv")) == 0
+
+
+def test_a_label_that_was_wrong_once_is_forgotten(study, tmp_path):
+    asked = request(study, tmp_path / "out", "two_groups")
+    wrong = replace(asked, selection=Selection(participants=("99", "01")))
+    assert [failure.code for failure in analyse_study(wrong).failures] == ["no-scan"]
+    assert analyse_study(asked).failures == ()
+
+
+def test_a_broken_scan_that_was_removed_is_no_failure_any_more(study, tmp_path):
+    asked = request(study, tmp_path / "out", "two_groups")
+    truncate(study / "sub-02" / "mrs" / "sub-02_svs.nii.gz")
+    assert len(analyse_study(asked).failures) == 1
+    one = replace(asked, selection=Selection(participants=("01",)))
+    assert analyse_study(one).failures == ()
+    (study / "sub-02" / "mrs" / "sub-02_svs.nii.gz").unlink()
+    assert analyse_study(asked).failures == ()
+
+
+def test_results_of_other_settings_do_not_enter_the_tables(study, tmp_path):
+    asked = request(study, tmp_path / "out", "two_groups")
+    analyse_study(asked)
+    other = replace(asked, config=with_settings(asked.config, "fit", range_ppm=(0.5, 4.2)))
+    analyse_study(replace(other, selection=Selection(participants=("01",))))
+    table = read_table(tmp_path / "out" / "group" / "measurements.tsv")
+    assert set(table["participant_id"]) == {"sub-01"}
+
+
+def test_scans_of_two_voxels_in_a_visit_are_not_averaged_silently(study):
+    for path in (study / "sub-01" / "mrs").iterdir():
+        shutil.copy(path, path.with_name(path.name.replace("sub-01_", "sub-01_voi-other_")))
+    with pytest.raises(ConfigError, match="several acquisitions or voxels"):
+        plan_study(request(study, study.parent / "out", "two_groups"))
 
 
 def test_an_error_that_nobody_foresaw_is_a_failure_with_a_report(study, tmp_path, monkeypatch):

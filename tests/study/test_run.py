@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from study_helpers import make_study, request
 
-from mrspipe.config import bundled
+from mrspipe.config import bundled, with_settings
 from mrspipe.io.bids import Selection
 from mrspipe.io.tables import read_table
 from mrspipe.pipeline.study import analyse_study, plan_study
@@ -94,6 +94,28 @@ def test_a_single_participant_can_be_run_and_the_group_uses_all_there_are(pairs_
     one = replace(request(pairs_study, copy, "two_groups"), selection=Selection(participants=("01",)))
     assert analyse_study(one).n_scans == 1
     assert (copy / "group" / "measurements.tsv").read_bytes() == (analysed / "group" / "measurements.tsv").read_bytes()
+
+
+def test_macromolecules_are_learned_from_all_scans_once_and_blind_to_the_selection(tmp_path):
+    bids_dir = make_study(tmp_path / "bids", "two_groups", 6)
+    plain = request(bids_dir, tmp_path / "one", "two_groups", n_procs=0)
+    learning = replace(plain, config=with_settings(plain.config, "fit", mm="study"))
+    assert plan_study(learning).must_learn
+    alone = replace(learning, out_dir=tmp_path / "two", selection=Selection(participants=("01",)))
+    analyse_study(learning)
+    analyse_study(alone, levels=("participant",))
+    first, second = (json.loads((tmp_path / name / "macromolecules.json").read_text()) for name in ("one", "two"))
+    assert first == second
+    assert first["n_spectra"] == 12
+    fitted = json.loads((tmp_path / "one" / "sub-01" / "mrs" / "sub-01_desc-fit_mrs.json").read_text())
+    assert fitted["Parameters"]["macromolecule_model"] == "study-learned Gaussian lines"
+    again = plan_study(learning)
+    assert again.waiting == ()
+    assert not again.must_learn
+    assert validator_errors(tmp_path / "one") == []
+    # Without one scan the others teach something else, so all are fitted again.
+    (bids_dir / "sub-04" / "mrs" / "sub-04_svs.nii.gz").unlink()
+    assert len(plan_study(learning).waiting) == 11
 
 
 @pytest.mark.parametrize(
