@@ -342,10 +342,25 @@ def _check_rows(table: "pd.DataFrame", ids: list[str], path: Path) -> None:
     absent = [name for name in ids if name not in table.columns or table[name].isna().any()]
     if absent:
         raise FileError(f"The table does not give {absent[0]} in every row.", where=str(path), code="table")
+    for name in ids:
+        _check_prefix(table[name], name, path)
     twice = table[table.duplicated(ids)]
     if len(twice):
         row = ", ".join(str(twice.iloc[0][name]) for name in ids)
         raise FileError(f"{row} is there more than once.", where=str(path), cure="Keep one row.", code="table")
+
+
+def _check_prefix(column: "pd.Series[Any]", name: str, path: Path) -> None:
+    """Without its prefix a label would match no scan, and every scan would lose its group or treatment."""
+    prefix = {"participant_id": "sub-", "session_id": "ses-"}[name]
+    wrong = [str(value) for value in column if not str(value).startswith(prefix)]
+    if wrong:
+        raise FileError(
+            f"{name} '{wrong[0]}' does not begin with '{prefix}'.",
+            where=str(path),
+            cure=f"Write {prefix}{wrong[0]}, as BIDS asks.",
+            code="table",
+        )
 
 
 def check_output_dir(bids_dir: Path, out_dir: Path) -> None:

@@ -89,6 +89,13 @@ def test_a_repaired_scan_is_no_failure_any_more(study, pairs_study, tmp_path):
     assert len(read_table(tmp_path / "out" / "group" / "failures.tsv")) == 0
 
 
+def test_participants_without_their_prefix_are_refused_before_anything_is_computed(study):
+    table = study / "participants.tsv"
+    table.write_text(table.read_text().replace("sub-", ""))
+    with pytest.raises(InputError, match="participant_id '01' does not begin with 'sub-'"):
+        plan_study(request(study, study.parent / "out", "two_groups"))
+
+
 def test_a_label_that_was_wrong_once_is_forgotten(study, tmp_path):
     asked = request(study, tmp_path / "out", "two_groups")
     wrong = replace(asked, selection=Selection(participants=("99", "01")))
