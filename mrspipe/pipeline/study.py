@@ -109,11 +109,11 @@ def plan_study(request: StudyRequest) -> StudyPlan:
     learned = read_learned(request.out_dir, _marks(everything, request.config)) if learns else None
     jobs = [_job(scan, request, learned) for scan in files.scans]
     manifest = read_manifest(request.out_dir)
-    waiting = [job for job in jobs if not is_current(manifest, job.files.key, job.fingerprint)]
+    done = {job.files.key for job in jobs if is_current(manifest, job.files.key, job.fingerprint)}
     return StudyPlan(
         files=files,
-        current=tuple(job.files for job in jobs if job not in waiting),
-        waiting=tuple(waiting),
+        current=tuple(job.files for job in jobs if job.files.key in done),
+        waiting=tuple(job for job in jobs if job.files.key not in done),
         everything=everything,
         must_learn=learns and learned is None,
     )
