@@ -32,13 +32,13 @@ def make_basis(axis, **changes):
 
 
 def make_signal(basis, *, noise, seed=0, axis=None, truth=TRUTH, phase_deg=0.0, shift_hz=0.0, macromolecules=3.0):
-    """Lorentz 2 Hz and Gauss 4.5 Hz on top of the basis, twelve macromolecule Gaussians, white noise."""
+    """Lorentz 2 Hz and Gauss 4.5 Hz on top of the basis and of twelve macromolecule Gaussians, white noise."""
     axis = axis or basis.axis
     clean = broadened(np.array([truth[name] for name in basis.names]) @ make_basis(axis).fids, axis, lorentz_hz=2.0)
     for line in macromolecule_lines():
         tone = np.exp(2j * np.pi * axis.offset_hz(line.ppm) * axis.time_s)
         width = line.fwhm_ppm * axis.hz_per_ppm
-        clean = clean + macromolecules * line.ratio * broadened(tone, axis, gauss_hz=width)
+        clean = clean + macromolecules * line.ratio * broadened(tone, axis, gauss_hz=width, lorentz_hz=2.0)
     clean = phased(shifted(broadened(clean, axis, gauss_hz=4.5), axis, shift_hz), np.deg2rad(phase_deg))
     rng = np.random.default_rng(seed)
     noisy = clean + noise * (rng.standard_normal(axis.n_points) + 1j * rng.standard_normal(axis.n_points))

@@ -8,6 +8,8 @@ from mrspipe.fit.settings import FitSettings
 # Beyond these a line shape is not that of a brain at 3 T, in Hz.
 _NARROWEST_HZ, _WIDEST_HZ = 0.5, 25.0
 _LARGEST_RESIDUAL_RATIO = 1.2
+# Noise alone puts less than 0.01 % of the points beyond the limit of 4 standard deviations.
+_MOST_OUTLIERS_PCT = 1.0
 # A metabolite whose prior alone explains this share of its precision says little about the scan.
 _PRIOR_SHARE = 0.5
 
@@ -32,12 +34,19 @@ def advice_for(result: FitResult, total_creatine: float, settings: FitSettings) 
     advice = []
     if result.status == "not-converged":
         advice.append("The fit was still moving at the last iteration; look at the residual before using it.")
-    ratio = float(np.std(result.residual) / result.noise_sd)
-    if ratio > _LARGEST_RESIDUAL_RATIO:
+    misfit, outliers = result.nuisance["misfit"], result.nuisance["outlier_pct"]
+    if misfit > _LARGEST_RESIDUAL_RATIO:
         advice.append(
-            f"The residual is {ratio:.2f} times the noise: the model misses something in this spectrum, "
+            f"The residual is {misfit:.2f} times the noise: the model misses something in this spectrum, "
             "so the standard errors are widened by as much."
         )
+    if outliers > _MOST_OUTLIERS_PCT:
+        advice.append(
+            f"{outliers:.0f} % of the points are further off than noise and misfit explain, as with lipids, residual "
+            "water or a spurious echo; they were given less weight."
+        )
+    if result.nuisance["n_at_bound"]:
+        advice.append("A shift, width or phase was stopped where it becomes implausible; look at the fit.")
     largest_ed = settings.baseline_ed_range[1] / (settings.range_ppm[1] - settings.range_ppm[0])
     if result.nuisance["baseline_ed_per_ppm"] > 0.97 * largest_ed:
         advice.append("The baseline is as flexible as it may be; amplitudes of broad signals are uncertain.")

@@ -6,15 +6,20 @@ Cubic P-spline (Eilers and Marx 1996, doi 10.1214/ss/1038425655) in the Demmler-
 ``sum 1 / (1 + k d)``. The stiffness ``k`` is chosen by restricted maximum likelihood (REML).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy.interpolate import BSpline
-from scipy.linalg import eigh
+from scipy.linalg import cholesky, eigh, solve_triangular
 from scipy.optimize import brentq
 
 from mrspipe.core.arrays import FloatArray
 from mrspipe.fit.priors import AmplitudePriors
+
+# Every so many candidates are tried first.
+_COARSE_STEP = 4
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,12 @@ def spline(ppm: FloatArray, functions_per_ppm: float) -> Spline:
 
 
 def choose_stiffness(
-    base: Spline, linear: FloatArray, data: FloatArray, prior: AmplitudePriors, candidates: FloatArray
+    base: Spline,
+    linear: FloatArray,
+    data: FloatArray,
+    prior: AmplitudePriors,
+    candidates: FloatArray,
+    start: float | None = None,
 ) -> float:
     """Choose the stiffness by REML for a model that is linear in its other parameters.
 
@@ -90,7 +100,9 @@ def choose_stiffness(
         In units of the noise.
     prior : AmplitudePriors
     candidates : float array
-        Stiffnesses to try.
+        Stiffnesses to try, in order.
+    start : float, optional
+        One of them that is nearly right; without it the whole range is looked at first.
 
     Returns
     -------
@@ -103,15 +115,31 @@ def choose_stiffness(
     projected, projected_data = base.projected(linear), base.projected(data)
     bent = base.penalty > 0
 
-    def criterion(stiffness: float) -> float:
+    @cache
+    def criterion(index: int) -> float:
+        stiffness = candidates[index]
         keep = base.shrinkage(stiffness)
         matrix = gram - (projected.T * keep) @ projected
         right = moment - projected.T @ (keep * projected_data)
-        factor = np.linalg.cholesky(matrix)
-        solved = np.linalg.solve(factor, right)
+        factor = cholesky(matrix, lower=True, check_finite=False)
+        solved = solve_triangular(factor, right, lower=True, check_finite=False)
         misfit = energy - float(keep @ projected_data**2) - float(solved @ solved)
         return float(
             misfit + np.log1p(1.0 / (stiffness * base.penalty[bent])).sum() + 2.0 * np.log(np.diag(factor)).sum()
         )
 
-    return float(min(candidates, key=criterion))
+    first = range(0, len(candidates), _COARSE_STEP)
+    best = min(first, key=criterion) if start is None else int(np.argmin(np.abs(candidates - start)))
+    return float(candidates[_downhill(criterion, best, len(candidates))])
+
+
+def _downhill(criterion: Callable[[int], float], best: int, n_candidates: int) -> int:
+    """Walk to the smallest value near ``best``, with ever smaller steps."""
+    step = _COARSE_STEP // 2
+    while step:
+        around = [index for index in (best - step, best, best + step) if 0 <= index < n_candidates]
+        better = min(around, key=criterion)
+        if better == best:
+            step //= 2
+        best = better
+    return best

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.fft import next_fast_len
+from scipy.fft import fft, next_fast_len
 
 from mrspipe.core.arrays import ComplexArray, FloatArray
 from mrspipe.core.axis import SpectralAxis
@@ -49,7 +49,8 @@ class BandGrid:
         """Lay the grid for data on ``axis``."""
         duration = min(axis.n_points, round(duration_s / axis.dwell_s)) * axis.dwell_s
         spacing = 0.5 / duration
-        n_bins = next_fast_len(int(np.ceil(2 * _HALF_WIDTH_PPM * axis.hz_per_ppm / spacing)))
+        # Even, so that alternating signs in time move a spectrum by half its width.
+        n_bins = 2 * next_fast_len(int(np.ceil(_HALF_WIDTH_PPM * axis.hz_per_ppm / spacing)))
         return cls(n_bins, spacing, axis.hz_per_ppm, _CENTRE_PPM, duration)
 
     @cached_property
@@ -75,6 +76,8 @@ class BandGrid:
         weighted = np.array(fids[..., :n_used], dtype=np.complex128)
         weighted[..., 0] *= 0.5
         frequency = (self.ppm - axis.centre_ppm) * axis.hz_per_ppm
+        if abs(n_used * axis.dwell_s - self.duration_s) < 1e-9 * self.duration_s and self.n_bins <= 2 * n_used:
+            return _zero_filled(weighted, frequency[0], axis.dwell_s)[..., : self.n_bins]
         return np.asarray(weighted @ _waves(frequency, axis.dwell_s, n_used) * axis.dwell_s)
 
     def to_time(self, spectra: ComplexArray) -> ComplexArray:
@@ -84,6 +87,13 @@ class BandGrid:
     def to_spectrum(self, signals: ComplexArray) -> ComplexArray:
         """Inverse of `to_time`."""
         return np.asarray(np.fft.fftshift(np.fft.fft(signals, axis=-1), axes=-1))
+
+
+def _zero_filled(fids: ComplexArray, first_hz: float, dwell_s: float) -> ComplexArray:
+    """Spectra from ``first_hz`` upwards, 1 / (2 duration) apart: one FFT, zero-filled by two."""
+    n_points = fids.shape[-1]
+    moved = fids * np.exp(-2j * np.pi * first_hz * dwell_s * np.arange(n_points))
+    return np.asarray(fft(moved, 2 * n_points, axis=-1) * dwell_s)
 
 
 def _waves(frequency_hz: FloatArray, dwell_s: float, n_points: int) -> ComplexArray:

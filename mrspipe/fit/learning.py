@@ -1,21 +1,21 @@
-"""Macromolecules learned from the spectra of a study.
+"""What the spectra of a study teach about everything that is not a concentration: the nuisance model.
 
-One spectrum says little about where the macromolecule lines are and how broad; all spectra of a study together say
-much, because the lines are nearly the same in all. Model of study and spectrum, for each line's area, shift and width::
+One spectrum says little about the shape of the macromolecules, the widths of lines or how they differ from a Voigt
+line; all spectra of a study together say much, because these are nearly the same in all. Model of study and spectrum::
 
     spectrum's value ~ N(study's value, between-spectra variance)
     study's value ~ N(generic value, generic variance)
 
-Each spectrum enters with its likelihood, taken as Gaussian about its own fit, all correlations kept. The study's values
-come out in closed form, the between-spectra variances by expectation maximisation (empirical Bayes: Efron and Morris
-1975, doi 10.1080/01621459.1975.10479864; Dempster 1977, doi 10.1111/j.2517-6161.1977.tb01600.x). No label of any
-spectrum is used, nor any order.
+Each spectrum enters with its likelihood, taken as Gaussian about its own fit, all correlations kept. A few steps of
+expectation maximisation (EM; Dempster 1977, doi 10.1111/j.2517-6161.1977.tb01600.x) move means and spreads. No label of
+any spectrum is used, nor any order.
 
-Gaussian lines are a model, too. Where true macromolecules have another shape, the lines that suit best take over parts
-of metabolites, each spectrum in the same way, and learning would make the fits certain of it. Such lines give
-themselves away: they leave the range of what is known of macromolecules. Then the generic list stays.
+Few steps, on purpose: a step moves what the spectra know well nearly all the way, and what they hardly know hardly.
+What they hardly know is where macromolecules and broad multiplets can be exchanged, and there the small errors that the
+spectra of a study have in common would add up until the model trusts them (measured: docs/accuracy.md).
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,109 +24,91 @@ import numpy as np
 
 from mrspipe.core.arrays import FloatArray
 from mrspipe.core.errors import ConfigError
-from mrspipe.fit.priors import LinePriors
-from mrspipe.fit.settings import FitPriors
-from mrspipe.physics.macromolecules import macromolecule_lines
+from mrspipe.fit.lineshape import N_DECAY, N_PHASE
+from mrspipe.fit.macromolecules import CENTRES_PPM, SmoothShape, spread
+from mrspipe.fit.nuisance import Nuisance
+from mrspipe.fit.settings import FitPriors, RatioPrior
 
-# Share of the generic standard deviations that is expected between the spectra of one study, and the number of spectra
-# that this expectation is worth. Assumed; both only matter in small studies.
-_WITHIN_STUDY = 0.4
-_PRIOR_SPECTRA = 4.0
-_MOST_STEPS = 200
-_TOLERANCE = 1e-3
-# Lines of a study drawn from the generic prior have a root mean square distance of 1 from it, and one above 1.3 in
-# 1 of 100 studies (35 degrees of freedom: chi-squared of 57).
-_LARGEST_DISTANCE = 1.3
+_N_STEPS = 5
+# Spread of the macromolecules between the spectra of one study, as a shape; its size is learned. Assumed.
+_WITHIN_RELATIVE, _WITHIN_FLOOR = 0.12, 0.02
+# Number of spectra that the generic spread is worth, so that a small study does not become certain. Assumed.
+_PRIOR_SPECTRA = 2.0
+# A study's macromolecules may differ this much from the generic shape, relative to it and to its largest value; a
+# study's line widths this much in Hz; its use of the T2 differences this much. Assumed, wide.
+_STUDY_RELATIVE, _STUDY_FLOOR, _STUDY_WIDTH_SD_HZ, _STUDY_T2_SD = 0.8, 0.3, 0.8, 0.7
 # With fewer spectra learning gains little, and a wrong model cannot be told. Measured on synthetic studies.
 _FEWEST_SPECTRA = 12
-_KEYS = ("ppm", "ppm_sd", "log_fwhm_ppm", "log_fwhm_sd", "area", "area_sd")
+_ARRAYS = ("shape_mean", "shape_sd", "shifts_ppm", "shifts_sd_ppm", "widths_hz", "widths_sd_hz")
 
 
 @dataclass(frozen=True, eq=False)
 class MacromoleculePosterior:
-    """What one spectrum says about the macromolecule lines, everything else marginalised.
-
-    The parameters are, for n lines, n areas relative to the expected ones, n shifts in ppm, n natural logarithms of
-    relative widths.
+    """What one spectrum says about the nuisance parameters in the order of `Nuisance.mean`, all else marginalised.
 
     Parameters
     ----------
-    mean : float array, shape (3 n,)
-        Posterior mean, the priors of the lines included.
-    covariance : float array, shape (3 n, 3 n)
-        Posterior covariance.
-    information : float array, shape (3 n, 3 n)
-        Inverse covariance without the priors of the lines: the spectrum alone. It may be singular.
-    moment : float array, shape (3 n,)
+    metabolites : tuple of str
+    generic : Nuisance
+        What was known before any spectrum.
+    information : float array, shape (n, n)
+        Inverse covariance without the priors of these parameters: the spectrum alone. It may be singular.
+    moment : float array, shape (n,)
         ``information @ x``, where ``x`` is what the spectrum alone would say.
+    weight : float
+        Less than 1 for a spectrum with a residual above the noise.
     """
 
-    mean: FloatArray
-    covariance: FloatArray
+    metabolites: tuple[str, ...]
+    generic: Nuisance
     information: FloatArray
     moment: FloatArray
+    weight: float = 1.0
+
+    @property
+    def kind(self) -> tuple[tuple[str, ...], ...]:
+        """What must agree between spectra that are learned from together."""
+        return self.metabolites, tuple(self.generic.ratios)
 
 
 @dataclass(frozen=True, eq=False)
 class LearnedMacromolecules:
-    """Macromolecule lines of a study, each array of shape (n_lines,).
-
-    The standard deviations are those expected in a further spectrum: between spectra, and of the study's value.
+    """Nuisance model of a study.
 
     Parameters
     ----------
-    names : tuple of str
-    ppm, ppm_sd : float array
-        Position.
-    log_fwhm_ppm, log_fwhm_sd : float array
-        Natural logarithm of the width in ppm.
-    area, area_sd : float array
-        Relative to a common amplitude.
+    metabolites : tuple of str
+    nuisance : Nuisance or None
+        None when there was nothing to learn from.
     n_spectra : int
         Spectra it was learned from.
-    distance : float
-        Root mean square distance of what was learned from the generic list, relative to what the generic prior and the
-        number of spectra let expect.
     """
 
-    names: tuple[str, ...]
-    ppm: FloatArray
-    ppm_sd: FloatArray
-    log_fwhm_ppm: FloatArray
-    log_fwhm_sd: FloatArray
-    area: FloatArray
-    area_sd: FloatArray
-    n_spectra: int
-    distance: float = 0.0
+    metabolites: tuple[str, ...] = ()
+    nuisance: Nuisance | None = None
+    n_spectra: int = 0
 
     @property
     def trusted(self) -> bool:
-        """Whether the lines are those of the study; false: they are generic, for lack of spectra or of plausibility."""
-        return self.n_spectra >= _FEWEST_SPECTRA and self.distance <= _LARGEST_DISTANCE
+        """Whether there were enough spectra; false: spectra are fitted with the generic nuisance model."""
+        return self.nuisance is not None and self.n_spectra >= _FEWEST_SPECTRA
 
-    @property
-    def line_priors(self) -> LinePriors:
-        """The same relative to the generic list."""
-        ppm, log_fwhm, ratio = _generic_lines()
-        return LinePriors(
-            area=self.area / ratio,
-            area_sd=self.area_sd / ratio,
-            shift_ppm=self.ppm - ppm,
-            shift_sd_ppm=self.ppm_sd,
-            log_width=self.log_fwhm_ppm - log_fwhm,
-            log_width_sd=self.log_fwhm_sd,
+    def for_fit(self, metabolites: tuple[str, ...], generic: Nuisance) -> Nuisance:
+        """Nuisance model for a spectrum: the study's where it holds for these metabolites, else the generic one."""
+        same = self.nuisance is not None and (self.metabolites, tuple(self.nuisance.ratios)) == (
+            metabolites,
+            tuple(generic.ratios),
         )
+        return self.nuisance if self.nuisance is not None and self.trusted and same else generic
 
 
 def learn_macromolecules(fits: Sequence[MacromoleculePosterior], priors: FitPriors) -> LearnedMacromolecules:
-    """Estimate the macromolecule lines of a study.
-
-    Each spectrum moves the generic list as far as it is informative; with too few of them the list stays as it is.
+    """Estimate the nuisance model of a study.
 
     Parameters
     ----------
     fits : sequence of MacromoleculePosterior
-        In any order. Those that are not finite are left out.
+        In any order. Those that are not finite are left out, and those with other metabolites than most.
     priors : FitPriors
         Generic widths of the priors.
 
@@ -134,39 +116,86 @@ def learn_macromolecules(fits: Sequence[MacromoleculePosterior], priors: FitPrio
     -------
     LearnedMacromolecules
     """
-    names = tuple(line.name for line in macromolecule_lines())
-    generic = LinePriors.generic(len(names), priors)
-    used = sorted((fit for fit in fits if np.isfinite(fit.information).all()), key=lambda fit: tuple(fit.moment))
-    mean, sd, of_mean = _hierarchical_mean(used, generic.mean, generic.sd, len(names))
-    distance = _distance(mean, of_mean, generic) if used else 0.0
-    if len(used) < _FEWEST_SPECTRA or distance > _LARGEST_DISTANCE:
-        mean, sd = generic.mean, generic.sd
-    area, shift, log_width = np.split(mean, 3)
-    area_sd, shift_sd, log_width_sd = np.split(sd, 3)
-    ppm, log_fwhm, ratio = _generic_lines()
-    return LearnedMacromolecules(
-        names=names,
-        ppm=ppm + shift,
-        ppm_sd=shift_sd,
-        log_fwhm_ppm=log_fwhm + log_width,
-        log_fwhm_sd=log_width_sd,
-        area=area * ratio,
-        area_sd=area_sd * ratio,
-        n_spectra=len(used),
-        distance=distance,
-    )
+    finite = [fit for fit in fits if np.isfinite(fit.information).all()]
+    if not finite:
+        return LearnedMacromolecules()
+    counts = Counter(fit.kind for fit in finite)
+    kind = max(sorted(counts), key=lambda one: counts[one])
+    used = sorted((fit for fit in finite if fit.kind == kind), key=lambda fit: tuple(fit.moment))
+    return LearnedMacromolecules(kind[0], _expectation_maximisation(used), len(used))
+
+
+def _expectation_maximisation(fits: Sequence[MacromoleculePosterior]) -> Nuisance:
+    generic = fits[0].generic
+    smooth, n_fits = generic.groups[0], len(fits)
+    information = np.array([fit.information for fit in fits])
+    moment = np.array([fit.moment for fit in fits])
+    weight = np.array([fit.weight for fit in fits])
+    weight = weight / weight.sum()
+    study_precision, mean, sd = _study_sd(generic) ** -2.0, generic.mean, generic.sd
+    for _ in range(_N_STEPS):
+        own_mean, own_variance = _each(information, moment, mean, sd, smooth)
+        precision = n_fits / sd**2
+        average = weight @ own_mean
+        mean = (precision * average + study_precision * generic.mean) / (precision + study_precision)
+        variance = weight @ ((own_mean - mean) ** 2 + own_variance)
+        sd = _between(variance, mean, generic, n_fits)
+    return generic.with_values(mean, sd)
+
+
+def _study_sd(generic: Nuisance) -> FloatArray:
+    """How far a study's values may lie from the generic ones."""
+    smooth, _, t2, _, _, _, widths = generic.groups
+    sd = generic.sd.copy()
+    sd[smooth] = spread(generic.smooth.mean, _STUDY_RELATIVE, _STUDY_FLOOR)
+    sd[t2], sd[widths] = _STUDY_T2_SD, _STUDY_WIDTH_SD_HZ
+    return sd
+
+
+def _each(
+    information: FloatArray, moment: FloatArray, mean: FloatArray, sd: FloatArray, smooth: slice
+) -> tuple[FloatArray, FloatArray]:
+    """Posterior mean and variance of each spectrum's values given the study's, macromolecules at a common scale."""
+    shape = SmoothShape(mean[smooth], sd[smooth])
+    prior = np.diag(sd**-2.0)
+    prior[smooth, smooth] = shape.rows.T @ shape.rows
+    expected = mean.copy()
+    expected[smooth] = 0.0
+    covariance = np.linalg.inv(information + prior)
+    own = np.einsum("sij,sj->si", covariance, moment + prior @ expected)
+    variance = np.einsum("sii->si", covariance).copy()
+    scale = np.array([shape.common(values) for values in own[:, smooth]])[:, None]
+    own[:, smooth] /= scale
+    variance[:, smooth] /= scale**2
+    return own, variance
+
+
+def _between(variance: FloatArray, mean: FloatArray, generic: Nuisance, n_fits: int) -> FloatArray:
+    """Spread between spectra: one size for each kind of parameter, on what is expected of the kind."""
+    expected = generic.sd.copy()
+    smooth = generic.groups[0]
+    expected[smooth] = spread(mean[smooth], _WITHIN_RELATIVE, _WITHIN_FLOOR)
+    sd = np.empty_like(expected)
+    for group in generic.groups:
+        sd[group] = expected[group] * np.sqrt(np.mean(variance[group] / expected[group] ** 2)) if sd[group].size else 0
+    return np.asarray(np.sqrt((n_fits * sd**2 + _PRIOR_SPECTRA * generic.sd**2) / (n_fits + _PRIOR_SPECTRA)))
 
 
 def to_json(learned: LearnedMacromolecules) -> dict[str, Any]:
     """Give a plain dictionary, for a file."""
-    columns = zip(*(getattr(learned, key).tolist() for key in _KEYS), strict=True)
-    return {
-        "n_spectra": learned.n_spectra,
-        "distance": learned.distance,
-        "lines": [
-            {"name": name, **dict(zip(_KEYS, values, strict=True))}
-            for name, values in zip(learned.names, columns, strict=True)
-        ],
+    content: dict[str, Any] = {"n_spectra": learned.n_spectra, "metabolites": list(learned.metabolites)}
+    nuisance = learned.nuisance
+    if nuisance is None:
+        return content
+    return content | {
+        "macromolecules": {
+            "ppm": CENTRES_PPM.round(6).tolist(),
+            "mean": nuisance.smooth.mean.tolist(),
+            "sd": nuisance.smooth.sd.tolist(),
+        },
+        "ratios_to_tcr": {name: {"mean": ratio.mean, "sd": ratio.sd} for name, ratio in nuisance.ratios.items()},
+        "t2_contrast": {"mean": nuisance.t2.mean, "sd": nuisance.t2.sd},
+        **{name: getattr(nuisance, name).tolist() for name in _ARRAYS},
     }
 
 
@@ -176,88 +205,20 @@ def from_json(content: Mapping[str, Any]) -> LearnedMacromolecules:
     Raises
     ------
     ConfigError
-        It holds other lines than this version fits.
+        It is for another grid of macromolecules or another line shape than this version's.
     """
-    names = tuple(str(line["name"]) for line in content["lines"])
-    known = tuple(line.name for line in macromolecule_lines())
-    if names != known:
+    metabolites, n_spectra = tuple(content["metabolites"]), int(content["n_spectra"])
+    if "macromolecules" not in content:
+        return LearnedMacromolecules(metabolites, None, n_spectra)
+    arrays = {name: np.array(content[name], dtype=np.float64) for name in _ARRAYS}
+    same_grid = content["macromolecules"]["ppm"] == CENTRES_PPM.round(6).tolist()
+    if not same_grid or arrays["shape_mean"].size != N_DECAY + N_PHASE:
         raise ConfigError(
-            f"The learned macromolecules are for other lines ({', '.join(names)}) than those of the fit.",
-            cure="Learn them anew with this version.",
+            "What was learned from the study is for another model of macromolecules and line shape.",
+            cure="Learn it anew with this version.",
             code="macromolecules",
         )
-    columns = {key: np.array([line[key] for line in content["lines"]], dtype=np.float64) for key in _KEYS}
-    return LearnedMacromolecules(
-        names=names, n_spectra=int(content["n_spectra"]), distance=float(content["distance"]), **columns
-    )
-
-
-def _distance(mean: FloatArray, sd: FloatArray, generic: LinePriors) -> float:
-    """Root mean square distance from the generic list; a common area does not count.
-
-    What is learned keeps ``sd`` of the generic uncertainty, so that it is expected to move by the rest.
-    """
-    scaled = mean.copy()
-    n_lines = generic.area.size
-    scaled[:n_lines] /= generic.common_area(mean[:n_lines])
-    expected = np.maximum(generic.sd**2 - sd**2, 0.0)
-    degrees = (mean.size - 1) / mean.size * np.sum(expected / generic.sd**2)
-    return float(np.sqrt(np.sum(((scaled - generic.mean) / generic.sd) ** 2) / max(degrees, 1.0)))
-
-
-def _generic_lines() -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Positions in ppm, logarithms of the widths in ppm, and relative areas of the generic list."""
-    lines = macromolecule_lines()
-    return (
-        np.array([line.ppm for line in lines]),
-        np.log([line.fwhm_ppm for line in lines]),
-        np.array([line.ratio for line in lines]),
-    )
-
-
-def _hierarchical_mean(
-    fits: Sequence[MacromoleculePosterior], generic_mean: FloatArray, generic_sd: FloatArray, n_lines: int
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Mean of the study, standard deviation of a further spectrum around it, and of the mean alone."""
-    expected = (_WITHIN_STUDY * generic_sd) ** 2
-    study_precision = 1 / (generic_sd**2 - expected)
-    between, mean, covariance = expected, generic_mean, np.diag(1 / study_precision)
-    if not fits:
-        return mean, generic_sd, generic_sd
-    information = np.array([fit.information for fit in fits])
-    moment = np.array([fit.moment for fit in fits])
-    for _ in range(_MOST_STEPS):
-        info, moved = _without_common_area(information, moment, mean, n_lines)
-        own = np.linalg.inv(info + np.diag(1 / between))
-        share = own / between
-        # (between + 1 / info)^-1: how well each spectrum knows the study's value.
-        weight = np.diag(1 / between) - share / between[:, None]
-        covariance = np.linalg.inv(weight.sum(axis=0) + np.diag(study_precision))
-        pull = np.einsum("sji,sj->i", share, moved)
-        mean = covariance @ (pull + study_precision * generic_mean)
-        gap = share - np.eye(mean.size)
-        deviation = np.einsum("sij,sj->si", own, moved) + gap @ mean
-        spread = deviation**2 + np.einsum("sii->si", own) + np.einsum("sij,jk,sik->si", gap, covariance, gap)
-        before, between = between, (spread.sum(axis=0) + _PRIOR_SPECTRA * expected) / (len(fits) + _PRIOR_SPECTRA)
-        if np.max(np.abs(np.log(between / before))) < _TOLERANCE:
-            break
-    of_mean = _relative_variance(covariance, mean, n_lines)
-    return mean, np.sqrt(between + of_mean), np.sqrt(of_mean)
-
-
-def _relative_variance(covariance: FloatArray, mean: FloatArray, n_lines: int) -> FloatArray:
-    """Variance of the study's values with the areas relative to their sum, because their scale means nothing."""
-    scale = np.where(np.arange(mean.size) < n_lines, 1 / mean[:n_lines].sum(), 0.0)
-    relative = np.eye(mean.size) - np.outer(np.where(np.arange(mean.size) < n_lines, mean, 0.0), scale)
-    return np.asarray(np.einsum("ij,jk,ik->i", relative, covariance, relative))
-
-
-def _without_common_area(
-    information: FloatArray, moment: FloatArray, mean: FloatArray, n_lines: int
-) -> tuple[FloatArray, FloatArray]:
-    """Marginalise over the amplitude common to all lines of a spectrum, which has a flat prior."""
-    common = np.where(np.arange(mean.size) < n_lines, mean, 0.0)
-    along = information @ common
-    strength = np.maximum(along @ common, np.finfo(float).tiny)
-    along_each = along / strength[:, None]
-    return information - along[:, :, None] * along_each[:, None, :], moment - along_each * (moment @ common)[:, None]
+    smooth = SmoothShape(*(np.array(content["macromolecules"][key], dtype=np.float64) for key in ("mean", "sd")))
+    ratios = {name: RatioPrior(**ratio) for name, ratio in content["ratios_to_tcr"].items()}
+    nuisance = Nuisance(smooth, ratios, RatioPrior(**content["t2_contrast"]), **arrays)
+    return LearnedMacromolecules(metabolites, nuisance, n_spectra)

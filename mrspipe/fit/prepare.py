@@ -6,20 +6,19 @@ from typing import Literal
 
 import numpy as np
 
-from mrspipe.core.arrays import ComplexArray, FloatArray
+from mrspipe.core.arrays import FloatArray
 from mrspipe.core.axis import SpectralAxis
 from mrspipe.core.basis_set import BasisSet
 from mrspipe.core.errors import AnalysisError, ConfigError
 from mrspipe.fit.baseline import Spline, spline
 from mrspipe.fit.grid import BandGrid
-from mrspipe.fit.model import SpectralModel, gaussian_decay
-from mrspipe.fit.priors import Roles
+from mrspipe.fit.macromolecules import generic_mean, grid_signals, projected
+from mrspipe.fit.model import SpectralModel
+from mrspipe.fit.priors import Roles, own_widths_hz
 from mrspipe.fit.settings import FitSettings
-from mrspipe.physics.macromolecules import macromolecule_lines
+from mrspipe.physics.constants import GAMMA_BAR_1H_HZ_PER_T
 
-# Sampling of the macromolecule lines, fine enough that their spectra are those of a continuous signal.
-_LINE_DWELL_S = 1e-4
-_N_STIFFNESSES = 36
+_N_STIFFNESSES = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +30,13 @@ class Prepared:
     grid : BandGrid
     model : SpectralModel
     base : Spline
-    stiffnesses : float array, shape (36,)
+    stiffnesses : float array
         Candidates for the baseline, from flexible to stiff.
     roles : Roles
-    measured_scale : float
-        Common amplitude of the macromolecule lines that resembles a measured macromolecule spectrum of amplitude 1;
-        zero without a measured one.
+    generic_smooth : float array, shape (n_smooth,)
+        Known macromolecules on their grid.
+    measured_smooth : float array, shape (n_smooth,), or None
+        A measured macromolecule spectrum of amplitude 1 on the same grid.
     """
 
     grid: BandGrid
@@ -44,7 +44,8 @@ class Prepared:
     base: Spline
     stiffnesses: FloatArray
     roles: Roles
-    measured_scale: float
+    generic_smooth: FloatArray
+    measured_smooth: FloatArray | None
 
 
 def prepare(basis: BasisSet, axis: SpectralAxis, settings: FitSettings) -> Prepared:
@@ -77,27 +78,22 @@ def _prepare(
     window = grid.slice_ppm(*range_ppm)
     names = metabolites or tuple(name for name in basis.names if name not in basis.macromolecule_names)
     measured = _measured_macromolecules(basis, macromolecules)
-    lines = macromolecule_lines()
-    roles = Roles(names, measured is not None, np.array([line.ratio for line in lines]))
     fids = basis.only([*names, *([measured] if measured else [])]).fids
-    widths_hz = np.array([line.fwhm_ppm for line in lines]) * axis.hz_per_ppm
-    model = SpectralModel(
-        grid=grid,
-        window=window,
-        basis_signals=grid.to_time(grid.spectra(fids, basis.axis)),
-        line_signals=_line_signals(grid, np.array([line.ppm for line in lines]), 0.5 * widths_hz),
-        line_fwhm_hz=widths_hz,
-    )
+    smooth = grid_signals(grid)
+    roles = Roles(names, measured is not None, len(smooth))
+    signals = grid.to_time(grid.spectra(fids, basis.axis))
+    field_t = grid.hz_per_ppm * 1e6 / GAMMA_BAR_1H_HZ_PER_T
+    model = SpectralModel(grid, window, signals, smooth, own_widths_hz(roles, field_t))
     base = spline(model.ppm, functions_per_ppm)
+    dimensions = np.geomspace(min(ed_range), max(ed_range), _N_STIFFNESSES)
     return Prepared(
         grid=grid,
         model=model,
         base=base,
-        stiffnesses=np.array(
-            [base.stiffness_for(ed) for ed in np.geomspace(min(ed_range), max(ed_range), _N_STIFFNESSES)]
-        ),
+        stiffnesses=np.array([base.stiffness_for(dimension) for dimension in dimensions]),
         roles=roles,
-        measured_scale=_measured_scale(model, roles),
+        generic_smooth=generic_mean(grid, smooth),
+        measured_smooth=projected(grid, smooth, signals[-1], window) if measured else None,
     )
 
 
@@ -126,21 +122,3 @@ def _measured_macromolecules(basis: BasisSet, wanted: str) -> str | None:
             code="macromolecules",
         )
     return names[0]
-
-
-def _line_signals(grid: BandGrid, ppm: FloatArray, fwhm_hz: FloatArray) -> ComplexArray:
-    """Band-limited Gaussian lines of unit amplitude at time zero."""
-    n_points = round(grid.duration_s / _LINE_DWELL_S)
-    axis = SpectralAxis(n_points, _LINE_DWELL_S, grid.hz_per_ppm * 1e6, grid.centre_ppm)
-    offset_hz = (ppm - axis.centre_ppm) * axis.hz_per_ppm
-    fids = np.exp(2j * np.pi * offset_hz[:, None] * axis.time_s) * gaussian_decay(fwhm_hz[:, None] ** 2, axis.time_s**2)
-    return grid.to_time(grid.spectra(fids, axis))
-
-
-def _measured_scale(model: SpectralModel, roles: Roles) -> float:
-    if not roles.measured_mm:
-        return 0.0
-    evaluation = model.evaluate(np.zeros(model.layout.size))
-    measured = evaluation.spectra[roles.n_basis - 1].real
-    lines = roles.line_ratio @ evaluation.spectra[roles.n_basis :].real
-    return float(abs(measured @ lines) / (lines @ lines))

@@ -48,8 +48,8 @@ class FitPriors(Settings):
     """Expected Cr/tCr."""
     shift_sd_ppm: Positive = 0.004
     """SD of each metabolite's own shift, in ppm."""
-    t2_widths: bool = True
-    """Expect each metabolite's line as broad as its T2 at 3 T makes it, relative to creatine; false: all alike."""
+    t2_contrast: RatioPrior = RatioPrior(mean=0.7, sd=0.5)
+    """How much of the differences in line width that the metabolites' T2 at 3 T lets expect is seen: 1 all, 0 none."""
     width_sd_hz: Positive = 0.3
     """SD of each metabolite's own Lorentzian width around that, in Hz."""
     lorentz_hz: float = 3.0
@@ -62,14 +62,18 @@ class FitPriors(Settings):
     """SD of the common Gaussian width, in Hz."""
     phase1_sd_deg_per_ppm: Positive = 5.0
     """SD of the first-order phase around zero, in degrees per ppm."""
-    mm_amplitude_sd: Positive = 0.4
-    """SD of each macromolecule line's area, relative to its expected area (macromolecules not measured)."""
+    shape_decay_sd: Positive = 0.1
+    """SD of the smooth deviation of the common line's decay from that of a Voigt line, in units of its logarithm."""
+    shape_phase_sd_rad: Positive = 0.15
+    """SD of the smooth deviation of the common line's phase over time, in rad."""
+    mm_relative_sd: Positive = 0.25
+    """SD of the macromolecules at any chemical shift, relative to what is expected there (not measured)."""
+    mm_floor_sd: Positive = 0.1
+    """SD of the macromolecules where none are expected, relative to their largest expected value (not measured)."""
     mm_deviation_sd: Positive = 0.12
-    """SD of each macromolecule line's deviation from a measured spectrum, relative to its expected area."""
-    mm_shift_sd_ppm: Positive = 0.015
-    """SD of each macromolecule line's shift, in ppm."""
-    mm_log_width_sd: Positive = 0.15
-    """SD of the natural logarithm of each macromolecule line's width."""
+    """SD of the deviation from a measured macromolecule spectrum at any chemical shift, relative to its value there."""
+    mm_deviation_floor_sd: Positive = 0.02
+    """SD of that deviation where the measured spectrum is zero, relative to its largest value."""
 
 
 class FitSettings(Settings):
@@ -80,15 +84,16 @@ class FitSettings(Settings):
     metabolites: tuple[str, ...] = ()
     """Metabolites to fit; empty: all of the basis set."""
     mm: Literal["auto", "parametrised", "study", "basis"] = "auto"
-    """Macromolecules: a measured entry of the basis set with deviations (basis), Gaussians (parametrised), Gaussians
-    learned from all spectra of the study (study), or basis where the basis set has one and else parametrised (auto)."""
+    """Macromolecules: a measured entry of the basis set with smooth deviations (basis), a smooth shape around the known
+    resonances (parametrised), that shape learned from all spectra of the study (study), or basis where the basis set
+    has one and else parametrised (auto)."""
     duration_s: Positive = 0.512
     """Part of the FID that is used, in s; later points hold only noise in vivo."""
     max_shift_ppm: Positive = 0.4
     """Largest shift that referencing looks for, in ppm."""
-    spline_functions_per_ppm: Positive = 30.0
+    spline_functions_per_ppm: Positive = 16.0
     """Density of the baseline's B-splines; their stiffness is chosen from the data."""
-    baseline_ed_range: tuple[float, float] = (2.2, 100.0)
+    baseline_ed_range: tuple[float, float] = (2.2, 60.0)
     """Smallest and largest effective dimension of the baseline that are tried."""
     max_iterations: Annotated[int, Field(ge=1)] = 40
     """Most Levenberg-Marquardt iterations of one stage."""

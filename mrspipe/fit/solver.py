@@ -14,6 +14,9 @@ from mrspipe.fit.baseline import Spline
 from mrspipe.fit.model import Evaluation, SpectralModel
 from mrspipe.fit.priors import AmplitudePriors
 
+FARTHEST_SD = 5.0
+"""No nonlinear parameter goes further from its expectation than this many of its standard deviations."""
+
 
 @dataclass(frozen=True, eq=False)
 class Problem:
@@ -38,21 +41,46 @@ class Problem:
     theta_sd: FloatArray
     stiffness: float
 
-    def inner(self, left: FloatArray, right: FloatArray) -> FloatArray:
+    def inner(self, left: "Columns", right: "Columns") -> FloatArray:
         """``left' W right`` with the baseline eliminated."""
         keep = self.base.shrinkage(self.stiffness)
-        projected = self.base.projected(left)
-        other = projected if right is left else self.base.projected(right)
-        return np.asarray(left.T @ right - (projected.T * keep) @ other)
+        return np.asarray(left.values.T @ right.values - (left.projected.T * keep) @ right.projected)
+
+    def columns(self, values: FloatArray) -> "Columns":
+        """Columns with their projection on the baseline's functions."""
+        return Columns(values, self.base.projected(values))
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Columns of shape (n_ppm, n), and their coordinates in the baseline's functions."""
+
+    values: FloatArray
+    projected: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """A point of the parameter space with the amplitudes that are best there."""
+    """A point of the parameter space with the amplitudes that are best there.
+
+    Parameters
+    ----------
+    theta : float array, shape (n_theta,)
+    amplitudes : float array, shape (n_linear,)
+    evaluation : Evaluation
+    linear : Columns
+        Real spectra of unit amplitude.
+    gram : float array, shape (n_linear, n_linear)
+        Their products, the baseline eliminated.
+    objective : float
+        Minus twice the log posterior.
+    """
 
     theta: FloatArray
     amplitudes: FloatArray
     evaluation: Evaluation
+    linear: Columns
+    gram: FloatArray
     objective: float
     n_iterations: int = 0
     converged: bool = False
@@ -60,7 +88,7 @@ class Solution:
     @property
     def columns(self) -> FloatArray:
         """Real spectra of unit amplitude, shape (n_ppm, n_linear)."""
-        return self.evaluation.spectra.real.T
+        return self.linear.values
 
     @property
     def spectrum(self) -> FloatArray:
@@ -71,17 +99,16 @@ class Solution:
 def at(problem: Problem, theta: FloatArray) -> Solution:
     """Solve the amplitudes for given nonlinear parameters."""
     evaluation = problem.model.evaluate(theta)
-    columns = evaluation.spectra.real.T
+    linear = problem.columns(np.ascontiguousarray(evaluation.spectra.real).T)
+    data = problem.columns(problem.data[:, None])
     prior = problem.amplitude_prior
-    keep = problem.base.shrinkage(problem.stiffness)
-    projected, projected_data = problem.base.projected(columns), problem.base.projected(problem.data)
-    matrix = columns.T @ columns - (projected.T * keep) @ projected + prior.rows.T @ prior.rows
-    moment = columns.T @ problem.data - projected.T @ (keep * projected_data) + prior.rows.T @ prior.targets
-    amplitudes = cho_solve(cho_factor(matrix), moment)
-    energy = problem.data @ problem.data - keep @ projected_data**2 + prior.targets @ prior.targets
+    gram = problem.inner(linear, linear)
+    moment = problem.inner(linear, data)[:, 0] + prior.rows.T @ prior.targets
+    amplitudes = cho_solve(cho_factor(gram + prior.rows.T @ prior.rows), moment)
+    energy = float(problem.inner(data, data)[0, 0] + prior.targets @ prior.targets)
     distance = (theta - problem.theta_mean) / problem.theta_sd
-    objective = float(energy - moment @ amplitudes + distance @ distance)
-    return Solution(theta, amplitudes, evaluation, objective)
+    objective = energy - float(moment @ amplitudes) + float(distance @ distance)
+    return Solution(theta, amplitudes, evaluation, linear, gram, objective)
 
 
 def curvature(problem: Problem, solution: Solution, free: IntArray | None = None) -> tuple[FloatArray, FloatArray]:
@@ -101,19 +128,18 @@ def curvature(problem: Problem, solution: Solution, free: IntArray | None = None
     """
     moving = np.arange(problem.theta_mean.size) if free is None else free
     slopes = problem.model.derivative(solution.theta, solution.evaluation, solution.amplitudes)[:, moving]
-    jacobian = np.hstack([solution.columns, slopes])
     n_linear = solution.amplitudes.size
-    residual = problem.data - solution.spectrum
     # The residual as one more column, so that everything is projected once.
-    both = np.column_stack([jacobian, residual])
-    products = problem.inner(both, both)
-    hessian, descent = products[:-1, :-1], products[:-1, -1]
+    rest = problem.columns(np.column_stack([slopes, problem.data - solution.spectrum]))
+    cross, corner = problem.inner(solution.linear, rest), problem.inner(rest, rest)
+    hessian = np.block([[solution.gram, cross[:, :-1]], [cross[:, :-1].T, corner[:-1, :-1]]])
+    descent = np.concatenate([cross[:, -1], corner[:-1, -1]])
     prior = problem.amplitude_prior
     hessian[:n_linear, :n_linear] += prior.rows.T @ prior.rows
     descent[:n_linear] -= prior.rows.T @ (prior.rows @ solution.amplitudes - prior.targets)
     sd = problem.theta_sd[moving]
-    rest = np.arange(n_linear, n_linear + moving.size)
-    hessian[rest, rest] += sd**-2
+    nonlinear = np.arange(n_linear, n_linear + moving.size)
+    hessian[nonlinear, nonlinear] += sd**-2
     descent[n_linear:] -= (solution.theta[moving] - problem.theta_mean[moving]) * sd**-2
     return hessian, descent
 
@@ -151,6 +177,7 @@ def _trial(
         theta = solution.theta.copy()
         # More than three prior widths at once leave the range where the linearisation means anything.
         theta[free] += np.clip(step, -3 * problem.theta_sd[free], 3 * problem.theta_sd[free])
-        return at(problem, theta)
+        farthest = FARTHEST_SD * problem.theta_sd
+        return at(problem, np.clip(theta, problem.theta_mean - farthest, problem.theta_mean + farthest))
     except LinAlgError:
         return None

@@ -14,27 +14,27 @@ from mrspipe.core.signal import Signal
 from mrspipe.fit.advice import advice_for, status_of
 from mrspipe.fit.baseline import choose_stiffness
 from mrspipe.fit.learning import LearnedMacromolecules, MacromoleculePosterior
+from mrspipe.fit.macromolecules import SmoothShape, spread
+from mrspipe.fit.nuisance import Nuisance
 from mrspipe.fit.prepare import Prepared, prepare
-from mrspipe.fit.priors import AmplitudePriors, LinePriors, amplitude_priors, own_widths_hz, theta_priors
+from mrspipe.fit.priors import AmplitudePriors, Scale, amplitude_priors, theta_priors
 from mrspipe.fit.reference import Reference, find_reference, noise_sd
 from mrspipe.fit.settings import FitSettings
-from mrspipe.fit.solver import Problem, Solution, minimise
-from mrspipe.fit.uncertainty import amplitude_covariance, cramer_rao_bound, macromolecule_posterior
-from mrspipe.physics.constants import GAMMA_BAR_1H_HZ_PER_T
+from mrspipe.fit.solver import FARTHEST_SD, Problem, Solution, at, minimise
+from mrspipe.fit.uncertainty import amplitude_covariance, cramer_rao_bound, nuisance_likelihood
 
 # Stiffness of the baseline in the coarse fit, and the parameters that it moves.
 _COARSE_ED_PER_PPM = 3.0
+# Stages before the last may end when an iteration gains less than this times the tolerance.
+_COARSER = 10.0
+# A point further off than this many standard deviations of noise and misfit counts as if it were at this distance;
+# noise alone gets there once in 16000 points.
+_LARGEST_RESIDUAL = 4.0
+# As parts of the metabolites' lines, before each of the three stages.
+_LARGEST_PARTS = (0.5, 0.2, 0.05)
 # A basis set of another field has other couplings in ppm; of another echo time, other multiplets.
 _LARGEST_FIELD_DIFFERENCE = 0.02
 _LARGEST_ECHO_TIME_DIFFERENCE_S = 0.001
-
-
-@dataclass(frozen=True)
-class _Scale:
-    """Amplitudes that the priors are relative to: total creatine and the first macromolecule line."""
-
-    total_creatine: float
-    macromolecules: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,8 @@ class _Task:
     basis: BasisSet
     prepared: Prepared
     settings: FitSettings
-    lines: LinePriors
+    generic: Nuisance
+    nuisance: Nuisance
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +53,9 @@ class _Fitted:
     """A spectrum's best point and what it is relative to."""
 
     problem: Problem
+    data: FloatArray
     solution: Solution
-    scale: _Scale
+    scale: Scale
     reference: Reference
     sigma: float
 
@@ -71,8 +73,8 @@ def fit_spectrum(
         Of any dwell time and length; its field and echo time must be those of the signal.
     settings : FitSettings
     learned : LearnedMacromolecules, optional
-        Macromolecules of the study (`mrspipe.fit.learning`) in place of the generic list. Not used where they are not
-        trusted, or where the basis set brings measured ones.
+        Nuisance model of the study (`mrspipe.fit.learning`) in place of the generic one. Not used where it is not
+        trusted, or where the basis set brings measured macromolecules.
 
     Returns
     -------
@@ -87,8 +89,7 @@ def fit_spectrum(
         The spectrum is too narrow, or its noise cannot be measured.
     """
     task = _task(signal, basis, settings, learned)
-    line_model = "study-learned Gaussian lines" if learned is not None and learned.trusted else "Gaussian lines"
-    return _result(_fit(signal, task), task, line_model)
+    return _result(_fit(signal, task), task)
 
 
 def fit_for_learning(
@@ -117,23 +118,25 @@ def fit_for_learning(
     """
     task = _task(signal, basis, settings.model_copy(update={"mm": "study"}), learned)
     fitted = _fit(signal, task)
-    return macromolecule_posterior(
-        fitted.problem,
-        fitted.solution,
-        task.prepared.roles,
-        task.lines,
-        common_area=fitted.scale.macromolecules,
-        misfit=_misfit(fitted.problem, fitted.solution),
+    misfit = _misfit(fitted.problem, fitted.solution)
+    information, moment = nuisance_likelihood(
+        fitted.problem, fitted.solution, task.prepared.roles, task.nuisance, fitted.scale, misfit
     )
+    return MacromoleculePosterior(task.prepared.roles.metabolites, task.generic, information, moment, misfit**-2.0)
 
 
 def _task(signal: Signal, basis: BasisSet, settings: FitSettings, learned: LearnedMacromolecules | None) -> _Task:
     _check_basis(signal, basis, settings)
     prepared = prepare(basis, signal.axis, settings)
-    lines = LinePriors.generic(prepared.roles.line_ratio.size, settings.priors)
-    if learned is not None and learned.trusted and not prepared.roles.measured_mm:
-        lines = learned.line_priors
-    return _Task(basis, prepared, settings, lines)
+    roles, priors = prepared.roles, settings.priors
+    if prepared.measured_smooth is not None:
+        measured = Nuisance.generic(prepared.measured_smooth, roles.metabolites, priors)
+        deviation = spread(measured.smooth.mean, priors.mm_deviation_sd, priors.mm_deviation_floor_sd)
+        measured = replace(measured, smooth=SmoothShape(measured.smooth.mean, deviation))
+        return _Task(basis, prepared, settings, measured, measured)
+    generic = Nuisance.generic(prepared.generic_smooth, roles.metabolites, priors)
+    nuisance = learned.for_fit(roles.metabolites, generic) if learned is not None else generic
+    return _Task(basis, prepared, settings, generic, nuisance)
 
 
 def _fit(signal: Signal, task: _Task) -> _Fitted:
@@ -141,7 +144,7 @@ def _fit(signal: Signal, task: _Task) -> _Fitted:
     reference = _reference(signal, task)
     data = _referenced(signal, reference, task.prepared) / sigma
     problem, solution, scale = _staged_fit(data, reference.amplitude / sigma, task)
-    return _Fitted(problem, solution, scale, reference, sigma)
+    return _Fitted(problem, data, solution, scale, reference, sigma)
 
 
 def _check_basis(signal: Signal, basis: BasisSet, settings: FitSettings) -> None:
@@ -180,21 +183,19 @@ def _referenced(signal: Signal, reference: Reference, prepared: Prepared) -> Flo
     return prepared.grid.spectra(fid, signal.axis)[prepared.model.window].real
 
 
-def _staged_fit(data: FloatArray, amplitude: float, task: _Task) -> tuple[Problem, Solution, _Scale]:
+def _staged_fit(data: FloatArray, amplitude: float, task: _Task) -> tuple[Problem, Solution, Scale]:
     """Fit coarsely, choose the baseline, fit everything, choose the baseline again, finish."""
     prepared, settings = task.prepared, task.settings
     layout = prepared.model.layout
-    few = np.array([layout.PHASE0, layout.SHIFT, layout.LORENTZ, layout.GAUSS])
+    few = np.array([layout.PHASE0, layout.SHIFT, layout.LORENTZ, layout.GAUSS, layout.T2])
     everything = np.arange(layout.size)
-    scale = _first_scale(amplitude, task.basis, prepared)
-    hz_per_ppm = prepared.grid.hz_per_ppm
+    scale = _first_scale(amplitude, task)
     mean, sd = theta_priors(
         layout,
+        task.nuisance,
         settings.priors,
-        task.lines,
-        hz_per_ppm=hz_per_ppm,
+        hz_per_ppm=prepared.grid.hz_per_ppm,
         basis_width_hz=task.basis.linewidth_hz,
-        own_width_hz=own_widths_hz(prepared.roles, settings.priors, hz_per_ppm * 1e6 / GAMMA_BAR_1H_HZ_PER_T),
     )
     coarse_ed = _COARSE_ED_PER_PPM * (settings.range_ppm[1] - settings.range_ppm[0])
     problem = Problem(
@@ -206,77 +207,96 @@ def _staged_fit(data: FloatArray, amplitude: float, task: _Task) -> tuple[Proble
         theta_sd=sd,
         stiffness=prepared.base.stiffness_for(coarse_ed),
     )
-    solution = _minimise(problem, mean, few, settings)
+    problem = replace(problem, data=_tamed(data, problem, at(problem, mean), _LARGEST_PARTS[0]))
+    solution = _minimise(problem, mean, few, settings, _COARSER)
     n_iterations = solution.n_iterations
-    for _ in range(2):
+    for coarser, largest_part in zip((_COARSER, 1.0), _LARGEST_PARTS[1:], strict=True):
         scale = _scale_of(solution, scale, task)
-        problem = _with_chosen_baseline(problem, solution, scale, task)
-        solution = _minimise(problem, solution.theta, everything, settings)
+        known = None if coarser > 1 else problem.stiffness
+        problem = replace(problem, data=_tamed(data, problem, solution, largest_part))
+        problem = _with_chosen_baseline(problem, solution, scale, task, known)
+        solution = _minimise(problem, solution.theta, everything, settings, coarser)
         n_iterations += solution.n_iterations
     return problem, replace(solution, n_iterations=n_iterations), scale
 
 
-def _minimise(problem: Problem, theta: FloatArray, free: IntArray, settings: FitSettings) -> Solution:
-    return minimise(problem, theta, free=free, tolerance=settings.tolerance, max_iterations=settings.max_iterations)
+def _tamed(data: FloatArray, problem: Problem, solution: Solution, part: float) -> FloatArray:
+    """Bring points that no fit can reach to the edge of what noise and misfit explain.
+
+    Least squares on such pseudo-data is Huber's estimator (Huber 1981, doi 10.1002/0471725250, ch. 7.8): a point far
+    off pulls no more than one at the edge. What it tames are lines of nothing that the model knows. Near a metabolite's
+    line, ``part`` of it is never too far, because early stages have not found the line shape yet.
+    """
+    residual = _residual(problem, solution, data)
+    spread = 1.4826 * float(np.median(np.abs(residual)))
+    n_basis = problem.model.layout.n_basis
+    metabolites = np.abs(solution.amplitudes[:n_basis] @ solution.evaluation.spectra[:n_basis])
+    limit = np.maximum(_LARGEST_RESIDUAL * max(1.0, spread), part * metabolites)
+    return np.asarray(data - residual + np.clip(residual, -limit, limit))
 
 
-def _with_chosen_baseline(problem: Problem, solution: Solution, scale: _Scale, task: _Task) -> Problem:
+def _minimise(
+    problem: Problem, theta: FloatArray, free: IntArray, settings: FitSettings, coarser: float = 1.0
+) -> Solution:
+    tolerance = coarser * settings.tolerance
+    return minimise(problem, theta, free=free, tolerance=tolerance, max_iterations=settings.max_iterations)
+
+
+def _with_chosen_baseline(
+    problem: Problem, solution: Solution, scale: Scale, task: _Task, known: float | None
+) -> Problem:
     rows, prepared = _rows(scale, task), task.prepared
-    stiffness = choose_stiffness(prepared.base, solution.columns, problem.data, rows, prepared.stiffnesses)
+    stiffness = choose_stiffness(prepared.base, solution.columns, problem.data, rows, prepared.stiffnesses, known)
     return replace(problem, amplitude_prior=rows, stiffness=stiffness)
 
 
-def _rows(scale: _Scale, task: _Task) -> AmplitudePriors:
-    return amplitude_priors(
-        task.prepared.roles,
-        task.settings.priors,
-        task.lines,
-        total_creatine=scale.total_creatine,
-        mm_amplitude=scale.macromolecules,
-    )
+def _rows(scale: Scale, task: _Task) -> AmplitudePriors:
+    return amplitude_priors(task.prepared.roles, task.nuisance, task.settings.priors.creatine_fraction, scale)
 
 
-def _first_scale(amplitude: float, basis: BasisSet, prepared: Prepared) -> _Scale:
+def _first_scale(amplitude: float, task: _Task) -> Scale:
     """Scale from the reference alone: MM09 is about as large as two protons of creatine (assumed, only a start)."""
-    if prepared.roles.measured_mm:
-        return _Scale(amplitude, amplitude * prepared.measured_scale)
+    basis, measured = task.basis, task.prepared.measured_smooth
     proton = basis.proton_amplitude
     if proton is None:
         # Creatine has five visible protons.
         creatine = next((name for name in ("Cr", "PCr") if name in basis.names), basis.names[0])
         proton = float(np.abs(basis.only([creatine]).fids[0, 0])) / 5
-    return _Scale(amplitude, 2.0 * amplitude * proton)
+    common = 2.0 * amplitude * proton
+    if measured is None:
+        return Scale(amplitude, common)
+    resembles = Nuisance.generic(task.prepared.generic_smooth, (), task.settings.priors).smooth.common(measured)
+    return Scale(amplitude, common / abs(resembles))
 
 
-def _scale_of(solution: Solution, before: _Scale, task: _Task) -> _Scale:
+def _scale_of(solution: Solution, before: Scale, task: _Task) -> Scale:
     """Scale from a fit; an implausible one (not positive) is not taken over."""
     roles = task.prepared.roles
     creatine = float(roles.total_creatine @ solution.amplitudes)
-    common = task.lines.common_area(solution.amplitudes[roles.n_basis :] / roles.line_ratio)
+    common = task.nuisance.smooth.common(solution.amplitudes[roles.n_basis :])
     if roles.measured_mm:
-        common = task.prepared.measured_scale * float(solution.amplitudes[roles.n_basis - 1])
-    return _Scale(
+        common = float(solution.amplitudes[roles.n_basis - 1])
+    return Scale(
         creatine if creatine > 0.1 * before.total_creatine else before.total_creatine,
         common if common > 0.1 * before.macromolecules else before.macromolecules,
     )
 
 
-def _result(fitted: _Fitted, task: _Task, line_model: str) -> FitResult:
+def _result(fitted: _Fitted, task: _Task) -> FitResult:
     problem, solution, sigma = fitted.problem, fitted.solution, fitted.sigma
     prepared, roles = task.prepared, task.prepared.roles
     n_names = len(roles.metabolites)
     parts = (solution.columns * solution.amplitudes).T * sigma
     without_baseline = parts.sum(axis=0)
-    data = problem.data * sigma
-    baseline = problem.base.curve(data - without_baseline, problem.stiffness)
+    baseline = problem.base.curve(problem.data * sigma - without_baseline, problem.stiffness)
     result = FitResult(
         names=roles.metabolites,
         amplitudes=solution.amplitudes[:n_names] * sigma,
         covariance=amplitude_covariance(problem, solution, n_names) * sigma**2 * _misfit(problem, solution) ** 2,
         crlb_covariance=cramer_rao_bound(problem, solution, n_names) * sigma**2,
-        nuisance=_nuisance(problem, solution, fitted.reference, task.basis),
+        nuisance=_nuisance(fitted, task.basis),
         ppm=prepared.model.ppm,
-        data=data,
+        data=fitted.data * sigma,
         fit=without_baseline + baseline,
         baseline=baseline,
         macromolecules=parts[n_names:].sum(axis=0),
@@ -284,28 +304,45 @@ def _result(fitted: _Fitted, task: _Task, line_model: str) -> FitResult:
         noise_sd=sigma,
         proton_amplitude=task.basis.proton_amplitude,
         n_iterations=solution.n_iterations,
-        macromolecule_model="measured shape with deviations" if roles.measured_mm else line_model,
+        macromolecule_model=_macromolecule_model(task),
     )
     result = replace(result, status=status_of(result, converged=solution.converged))
     return replace(result, advice=advice_for(result, fitted.scale.total_creatine * sigma, task.settings))
 
 
+def _macromolecule_model(task: _Task) -> str:
+    if task.prepared.roles.measured_mm:
+        return "measured shape with deviations"
+    return "smooth shape" if task.nuisance is task.generic else "study-learned smooth shape"
+
+
 def _misfit(problem: Problem, solution: Solution) -> float:
     """Residual in units of the noise, at least 1: what the model misses widens the standard errors."""
-    rest = problem.data - solution.spectrum
-    residual = rest - problem.base.curve(rest, problem.stiffness)
-    return max(1.0, float(np.std(residual)))
+    return max(1.0, float(np.std(_residual(problem, solution, problem.data))))
 
 
-def _nuisance(problem: Problem, solution: Solution, reference: Reference, basis: BasisSet) -> Mapping[str, float]:
-    layout, theta = problem.model.layout, solution.theta
+def _residual(problem: Problem, solution: Solution, data: FloatArray) -> FloatArray:
+    """What model and baseline leave of ``data``, the baseline that of the fit."""
+    without_baseline = problem.data - solution.spectrum
+    baseline = problem.base.curve(without_baseline, problem.stiffness)
+    return data - solution.spectrum - baseline
+
+
+def _nuisance(fitted: _Fitted, basis: BasisSet) -> Mapping[str, float]:
+    problem, theta = fitted.problem, fitted.solution.theta
+    layout = problem.model.layout
     width_ppm = problem.model.ppm[-1] - problem.model.ppm[0]
-    phase = np.rad2deg(reference.phase_rad + theta[layout.PHASE0])
+    phase = np.rad2deg(fitted.reference.phase_rad + theta[layout.PHASE0])
     return {
-        "shift_hz": float(reference.shift_hz + theta[layout.SHIFT]),
+        "shift_hz": float(fitted.reference.shift_hz + theta[layout.SHIFT]),
         "phase0_deg": float((phase + 180) % 360 - 180),
         "phase1_deg_per_ppm": float(np.rad2deg(theta[layout.PHASE1])),
         "lorentz_hz": float(theta[layout.LORENTZ] + basis.linewidth_hz),
         "gauss_hz": float(np.sqrt(max(theta[layout.GAUSS], 0.0))),
+        "t2_contrast": float(theta[layout.T2]),
+        "shape_distance": float(np.sqrt(np.mean((theta[layout.SHAPE] / problem.theta_sd[layout.SHAPE]) ** 2))),
         "baseline_ed_per_ppm": float(problem.base.effective_dimension(problem.stiffness) / width_ppm),
+        "misfit": _misfit(problem, fitted.solution),
+        "outlier_pct": float(100 * np.mean(np.abs(fitted.data - problem.data) > 1e-9)),
+        "n_at_bound": float(np.sum(np.abs(theta - problem.theta_mean) > 0.999 * FARTHEST_SD * problem.theta_sd)),
     }

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from mrspipe.core.arrays import FloatArray, IntArray
-from mrspipe.fit.learning import MacromoleculePosterior
-from mrspipe.fit.priors import LinePriors, Roles
+from mrspipe.fit.nuisance import Nuisance
+from mrspipe.fit.priors import Roles, Scale
 from mrspipe.fit.solver import Problem, Solution, curvature
 
 
@@ -53,49 +53,50 @@ def cramer_rao_bound(problem: Problem, solution: Solution, n_kept: int) -> Float
     -------
     float array, shape (n_kept, n_kept)
     """
-    columns = solution.columns
     rows = problem.amplitude_prior.without(n_kept).rows
-    return _inverse_block(problem.inner(columns, columns) + rows.T @ rows, n_kept)
+    return _inverse_block(solution.gram + rows.T @ rows, n_kept)
 
 
-def macromolecule_posterior(
-    problem: Problem, solution: Solution, roles: Roles, lines: LinePriors, *, common_area: float, misfit: float
-) -> MacromoleculePosterior:
-    """Posterior of the macromolecule lines' areas, shifts and widths, all else marginalised.
+def nuisance_likelihood(
+    problem: Problem, solution: Solution, roles: Roles, nuisance: Nuisance, scale: Scale, misfit: float
+) -> tuple[FloatArray, FloatArray]:
+    """What the spectrum alone says about the nuisance parameters, in the order of `Nuisance.mean`.
 
     Parameters
     ----------
     problem : Problem
     solution : Solution
     roles : Roles
-    lines : LinePriors
-        Those that the fit used; they are taken out of the likelihood.
-    common_area : float
-        Amplitude that the relative areas of the fit's priors are relative to.
+    nuisance : Nuisance
+        The one that the fit used; its priors are taken out.
+    scale : Scale
+        Amplitudes that the fit's priors are relative to.
     misfit : float
         Residual in units of the noise; what the model misses makes a spectrum say less.
+
+    Returns
+    -------
+    information : float array, shape (n, n)
+    moment : float array, shape (n,)
+        ``information`` times what the spectrum alone would say.
     """
-    layout, n_linear, n_lines = problem.model.layout, solution.amplitudes.size, roles.line_ratio.size
-    unit = np.concatenate([roles.line_ratio * common_area, np.full(n_lines, problem.model.grid.hz_per_ppm)])
-    unit = np.concatenate([unit, np.ones(n_lines)])
-    of_lines = np.concatenate(
-        [
-            np.arange(roles.n_basis, n_linear),
-            n_linear + np.arange(layout.line_shifts.start, layout.line_widths.stop),
-        ]
-    )
-    mean = np.concatenate([solution.amplitudes, solution.theta])[of_lines] / unit
-    prior = np.diag(lines.sd**-2)
-    prior[:n_lines, :n_lines] = lines.area_rows.T @ lines.area_rows
+    layout, n_linear, n_names = problem.model.layout, solution.amplitudes.size, len(roles.metabolites)
+    hz_per_ppm = problem.model.grid.hz_per_ppm
+    weak = [roles.metabolites.index(name) for name in nuisance.ratios]
+    shared = np.arange(layout.T2, layout.SHAPE.stop)
+    shifts, widths = np.arange(n_names) + layout.shifts.start, np.arange(n_names) + layout.widths.start
+    kept = np.concatenate([np.arange(roles.n_basis, n_linear), weak, n_linear + np.r_[shared, shifts, widths]])
+    sizes = (roles.n_smooth, len(weak), shared.size, n_names, n_names)
+    unit = np.repeat([scale.macromolecules, scale.total_creatine, 1.0, hz_per_ppm, 1.0], sizes)
+    value = np.concatenate([solution.amplitudes, solution.theta])[kept.astype(int)] / unit
+    smooth = slice(0, roles.n_smooth)
+    prior, expected = np.diag(nuisance.sd**-2.0), nuisance.mean.copy()
+    prior[smooth, smooth], expected[smooth] = nuisance.smooth.rows.T @ nuisance.smooth.rows, 0.0
     try:
-        precision = _schur_complement(curvature(problem, solution)[0], of_lines) * np.outer(unit, unit)
-        covariance: FloatArray = np.asarray(np.linalg.inv(precision))
+        precision = _schur_complement(curvature(problem, solution)[0], kept.astype(int)) * np.outer(unit, unit)
     except LinAlgError:
-        nothing = np.full_like(prior, np.nan)
-        return MacromoleculePosterior(mean, nothing, nothing, nothing[0])
-    information = (precision - prior) / misfit**2
-    pull = prior @ np.concatenate([np.zeros(n_lines), lines.mean[n_lines:]])
-    return MacromoleculePosterior(mean, covariance, information, (precision @ mean - pull) / misfit**2)
+        return np.full_like(prior, np.nan), np.full_like(value, np.nan)
+    return (precision - prior) / misfit**2, (precision @ value - prior @ expected) / misfit**2
 
 
 def _schur_complement(hessian: FloatArray, kept: IntArray) -> FloatArray:

@@ -78,7 +78,7 @@ def analyse_scan(
     basis : BasisSet
     config : StudyConfig
     learned : LearnedMacromolecules, optional
-        Macromolecules of the study, in place of the generic list.
+        Nuisance model of the study, in place of the generic one.
 
     Returns
     -------

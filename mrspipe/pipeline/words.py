@@ -80,10 +80,10 @@ def _fit(settings: FitSettings) -> str:
         f"penalised least squares of the real spectrum from {low:g} to {high:g} ppm; amplitudes eliminated by variable "
         "projection; P-spline baseline with stiffness from restricted maximum likelihood; macromolecules "
         + {
-            "auto": "from the basis set where it has them, else as Gaussians with soft priors",
-            "basis": "from the basis set with soft deviations",
-            "parametrised": "as Gaussians with soft priors",
-            "study": "as Gaussians whose places, widths and areas all scans of the study taught, blind to their labels",
+            "auto": "from the basis set where it has them, else as a smooth shape around the known resonances",
+            "basis": "from the basis set with smooth deviations",
+            "parametrised": "as a smooth shape around the known resonances",
+            "study": "as a smooth shape that all scans of the study taught, blind to their labels",
         }[settings.mm]
         + "; soft ratio priors on weakly determined metabolites"
     )

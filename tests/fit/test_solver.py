@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from brain_like import make_signal
 
 from mrspipe.fit.model import Layout
+from mrspipe.fit.nuisance import Nuisance
 from mrspipe.fit.prepare import prepare
-from mrspipe.fit.priors import LinePriors, amplitude_priors, theta_priors
+from mrspipe.fit.priors import Scale, amplitude_priors, theta_priors
 from mrspipe.fit.settings import FitSettings
 from mrspipe.fit.solver import Problem, at, curvature, minimise
 from mrspipe.fit.uncertainty import amplitude_covariance, cramer_rao_bound
@@ -16,19 +19,16 @@ SETTINGS = FitSettings()
 def problem(basis):
     signal = make_signal(basis, noise=0.3)
     prepared = prepare(basis, signal.axis, SETTINGS)
+    # Double precision, so that differences tell slopes.
+    model = replace(prepared.model, precision=np.complex128)
     sigma = 0.3 * np.sqrt(1024) * signal.axis.dwell_s
-    lines = LinePriors.generic(12, SETTINGS.priors)
+    nuisance = Nuisance.generic(prepared.generic_smooth, prepared.roles.metabolites, SETTINGS.priors)
     mean, sd = theta_priors(
-        prepared.model.layout,
-        SETTINGS.priors,
-        lines,
-        hz_per_ppm=127.7,
-        basis_width_hz=basis.linewidth_hz,
-        own_width_hz=np.zeros(8),
+        prepared.model.layout, nuisance, SETTINGS.priors, hz_per_ppm=127.7, basis_width_hz=basis.linewidth_hz
     )
-    rows = amplitude_priors(prepared.roles, SETTINGS.priors, lines, total_creatine=8 / sigma, mm_amplitude=3 / sigma)
+    rows = amplitude_priors(prepared.roles, nuisance, SETTINGS.priors.creatine_fraction, Scale(8 / sigma, 3 / sigma))
     data = prepared.grid.spectra(signal.fid, signal.axis)[prepared.model.window].real / sigma
-    return Problem(prepared.model, prepared.base, data, rows, mean, sd, prepared.base.stiffness_for(6.0))
+    return Problem(model, prepared.base, data, rows, mean, sd, prepared.base.stiffness_for(6.0))
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def somewhere(problem):
 def test_the_derivative_is_the_slope_of_the_model(problem, somewhere):
     model = problem.model
     rng = np.random.default_rng(0)
-    amplitudes = rng.uniform(0.5, 2, model.layout.n_basis + model.layout.n_lines)
+    amplitudes = rng.uniform(0.5, 2, model.layout.n_basis + len(model.smooth_signals))
     analytic = model.derivative(somewhere, model.evaluate(somewhere), amplitudes)
     for index in range(model.layout.size):
         step = np.zeros(model.layout.size)
@@ -48,6 +48,13 @@ def test_the_derivative_is_the_slope_of_the_model(problem, somewhere):
         slope = (ahead - behind) / 2e-5
         # Times before zero are clipped, so slope and derivative agree there only to the size of the wrapped end.
         np.testing.assert_allclose(analytic[:, index], slope, atol=1e-4 * np.abs(slope).max() + 1e-9)
+
+
+def test_single_precision_is_harmless(problem, somewhere):
+    single = replace(problem, model=replace(problem.model, precision=np.complex64))
+    double, single = at(problem, somewhere), at(single, somewhere)
+    se = np.sqrt(np.diag(amplitude_covariance(problem, double, double.amplitudes.size)))
+    assert (np.abs(single.amplitudes - double.amplitudes) < 1e-3 * se).all()
 
 
 def test_amplitudes_and_baseline_solve_the_full_linear_system(problem, somewhere):
@@ -104,7 +111,7 @@ def test_the_cramer_rao_bound_is_that_of_the_linear_model_without_metabolite_pri
     n_linear, n_names = solution.amplitudes.size, problem.model.layout.n_basis
     design = np.hstack([solution.columns, problem.base.functions])
     full = design.T @ design
-    rows = problem.amplitude_prior.rows[-problem.model.layout.n_lines :]
+    rows = problem.amplitude_prior.rows[-len(problem.model.smooth_signals) :]
     full[:n_linear, :n_linear] += rows.T @ rows
     last = np.arange(n_linear, len(full))
     full[last, last] += problem.stiffness * problem.base.penalty

@@ -10,12 +10,12 @@ from mrspipe.core.operators import broadened, phased, shifted
 from mrspipe.core.signal import Signal
 from mrspipe.fit.grid import BandGrid
 from mrspipe.fit.reference import noise_sd
-from mrspipe.fit.settings import FitPriors, FitSettings
+from mrspipe.fit.settings import FitPriors, FitSettings, RatioPrior
 from mrspipe.fit.spectrum import fit_spectrum
 from mrspipe.physics.relaxation import metabolite_relaxation
 
 # The lines of these spectra are equally broad for all metabolites.
-SETTINGS = FitSettings(priors=FitPriors(t2_widths=False))
+SETTINGS = FitSettings(priors=FitPriors(t2_contrast=RatioPrior(mean=0.0, sd=0.3)))
 
 
 def test_the_noise_is_what_theory_says(axis):
@@ -143,16 +143,30 @@ def test_the_crlb_holds_less_than_the_standard_error(basis):
 
 def test_standard_errors_grow_with_what_the_model_misses(basis):
     plain = make_signal(basis, noise=0.3)
-    # Sharp lines that no metabolite has.
-    tones = [np.exp(2j * np.pi * plain.axis.offset_hz(ppm) * plain.axis.time_s) for ppm in (0.6, 1.05, 1.5)]
-    spike = 3.0 * broadened(np.sum(tones, axis=0), plain.axis, lorentz_hz=2.0)
-    expected, found = (fit_spectrum(replace(plain, samples=plain.fid + extra), basis, SETTINGS) for extra in (0, spike))
+    # Noise between the metabolites' ends only, where the noise is not measured.
+    rng = np.random.default_rng(3)
+    inside = (plain.axis.ppm > -1.5) & (plain.axis.ppm < 5.5)
+    spectrum = 0.4 * np.sqrt(2048) * inside * (rng.standard_normal(2048) + 1j * rng.standard_normal(2048))
+    extra = np.fft.ifft(np.fft.ifftshift(spectrum))
+    expected, found = (fit_spectrum(replace(plain, samples=plain.fid + more), basis, SETTINGS) for more in (0, extra))
     ratio = np.std(found.residual) / found.noise_sd
     assert ratio > 1.3
     name = found.names.index("GPC")
     grown = np.sqrt(found.covariance[name, name] / expected.covariance[name, name])
     # At least by the misfit; a baseline that bends to it costs more.
     assert grown > 0.9 * ratio
+    assert any("times the noise" in line for line in found.advice)
+
+
+def test_sharp_lines_of_nothing_known_are_tamed_and_said(basis):
+    plain = make_signal(basis, noise=0.3)
+    tones = [np.exp(2j * np.pi * plain.axis.offset_hz(ppm) * plain.axis.time_s) for ppm in (0.6, 1.05, 1.5)]
+    # As high as a quarter of creatine.
+    spikes = 2.0 * broadened(np.sum(tones, axis=0), plain.axis, lorentz_hz=2.0)
+    expected, found = (fit_spectrum(replace(plain, samples=plain.fid + more), basis, SETTINGS) for more in (0, spikes))
+    moved = np.abs(found.amplitudes - expected.amplitudes) / np.sqrt(np.diag(expected.covariance))
+    assert moved.max() < 2
+    assert any("given less weight" in line for line in found.advice)
 
 
 def test_lines_as_broad_as_their_t2_says_are_fitted_without_bias(basis, axis):

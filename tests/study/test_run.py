@@ -108,7 +108,7 @@ def test_macromolecules_are_learned_from_all_scans_once_and_blind_to_the_selecti
     assert first == second
     assert first["n_spectra"] == 12
     fitted = json.loads((tmp_path / "one" / "sub-01" / "mrs" / "sub-01_desc-fit_mrs.json").read_text())
-    assert fitted["Parameters"]["macromolecule_model"] == "study-learned Gaussian lines"
+    assert fitted["Parameters"]["macromolecule_model"] == "study-learned smooth shape"
     again = plan_study(learning)
     assert again.waiting == ()
     assert not again.must_learn
