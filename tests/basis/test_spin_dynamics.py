@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from scipy.linalg import expm
 
-from mrspipe.basis.sequences import SEQUENCES, SequenceSettings
+from mrspipe.basis import localisation, spin_dynamics
+from mrspipe.basis.designs import adiabatic_pulse, slr_pulse
+from mrspipe.basis.pulses import cayley_klein
+from mrspipe.basis.sequences import SequenceSettings
 from mrspipe.basis.simulate import fid_of
-from mrspipe.basis.spin_dynamics import LineList, coupled_spins, detected_lines, merged_lines
+from mrspipe.basis.spin_dynamics import LineList, coupled_spins, merged_lines, propagators, rotation_matrix
 from mrspipe.core.axis import SpectralAxis
 from mrspipe.physics.metabolites import METABOLITES, SpinPart, spin_system
 
@@ -23,10 +26,7 @@ SPECIAL = SequenceSettings(sequence="special", echo_time_s=0.0085)
 
 
 def lines_of(part, settings, f0=F0, **options):
-    detect = SEQUENCES[settings.sequence]
-    return merged_lines(
-        [detected_lines(spins, detect(spins, settings)) for spins in coupled_spins(part, f0)], **options
-    )
+    return merged_lines(localisation.lines_of(part, settings, f0), **options)
 
 
 def spin_echo(echo_time_s):
@@ -113,6 +113,49 @@ def test_merging_keeps_the_sum_and_moves_no_line_out_of_its_cluster():
 def test_lines_below_the_weakest_are_dropped():
     lines = LineList(np.array([1.0, 2.0, 3.0]), np.array([1.0, 1e-4, 1e-2], dtype=complex))
     np.testing.assert_allclose(merged_lines([lines], weakest=1e-3).frequency_hz, [1.0, 3.0])
+
+
+# --- Pulses ---
+
+
+@pytest.mark.parametrize("spin", [0.5, 1.0, 1.5, 4.5])
+def test_a_rotation_of_any_spin_is_the_exponential_of_its_generators(spin):
+    m = np.arange(spin, -spin - 0.5, -1.0)
+    raising = np.diag(np.sqrt(spin * (spin + 1) - m[1:] * (m[1:] + 1)), k=1)
+    x, y, z = (raising + raising.T) / 2, (raising - raising.T) / 2j, np.diag(m)
+    axis = np.array([0.3, -1.7, 0.9])
+    half = expm(-1j * sum(n * s for n, s in zip(axis, (SX, SY, SZ), strict=True)))
+    expected = expm(-1j * sum(n * s for n, s in zip(axis, (x, y, z), strict=True)))
+    np.testing.assert_allclose(rotation_matrix(spin, half[:1, 0], half[1:, 0])[0], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("pulse", [slr_pulse("refocusing", 0.0065, 1200.0), adiabatic_pulse("goia", 0.0045, 8000.0)])
+def test_pulses_turn_and_do_not_lose_magnetisation(pulse):
+    for spins in coupled_spins(GLU, F0, carrier_hz=3.0 * F0 * 1e-6):
+        turn = propagators(spins, pulse, np.array([-400.0, 0.0, 900.0]))
+        unity = turn @ turn.conj().swapaxes(1, 2)
+        np.testing.assert_allclose(unity, np.broadcast_to(np.eye(32), unity.shape), atol=1e-12)
+
+
+def test_segments_of_a_pulse_converge_to_the_whole_hamiltonian(monkeypatch):
+    # Strang's splitting: four times shorter segments, sixteen times smaller errors.
+    pulse = slr_pulse("refocusing", 0.0065, 1200.0)
+    (spins,) = coupled_spins(FOUR_SPINS, F0, carrier_hz=3.0 * F0 * 1e-6)
+    found = []
+    for cycles in (0.2, 0.05, 0.004):
+        monkeypatch.setattr(spin_dynamics, "_SEGMENT_CYCLES", cycles)
+        found.append(propagators(spins, pulse, np.array([200.0])))
+    coarse, fine = (np.linalg.norm(one - found[-1]) / np.linalg.norm(found[-1]) for one in found[:-1])
+    assert fine < coarse / 10
+    assert fine < 5e-3
+
+
+def test_a_lone_spin_is_turned_by_the_parameters_of_the_pulse():
+    pulse = adiabatic_pulse("goia", 0.0045, 8000.0)
+    (spins,) = coupled_spins(SpinPart((3.5,), (1,)), F0, carrier_hz=3.0 * F0 * 1e-6)
+    a, b = cayley_klein(pulse, np.array([300.0]), 0.5 * F0 * 1e-6)
+    turn = propagators(spins, pulse, np.array([300.0]))[0]
+    np.testing.assert_allclose(np.abs(turn[:, 0]), np.abs([a[0], b[0]]), atol=1e-12)
 
 
 # --- The slow twin: Kronecker products of spins 1/2, matrix exponentials, crushers as averages over phases ---
