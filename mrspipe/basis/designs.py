@@ -48,8 +48,7 @@ _SECH_CUT = float(np.arccosh(100.0))
 _GRADIENT_RATIO = 10.0
 # Exponents of the RF amplitude and the gradient of GOIA-W(16,4).
 _GOIA_RF_POWER, _GOIA_GRADIENT_POWER = 16, 4
-# Adiabaticity where no amplitude is given: by Landau and Zener exp(-pi K / 2) = 8e-5 are not inverted. GOIA of 8 kHz
-# and 4.5 ms then needs 15 uT.
+# Adiabaticity where no amplitude is given: by Landau and Zener exp(-pi K / 2) = 8e-5 are not inverted (assumed).
 _ADIABATICITY = 6.0
 # An adiabatic pulse must invert this part of the magnetisation in the middle of its slice.
 _LEAST_INVERSION = 0.95

@@ -16,7 +16,7 @@ class BasisSettings(Settings):
     echo_time_s: Annotated[float, Field(gt=0)] | None = None
     """Echo time of the basis set in ``file``, in s, where the file does not say it."""
     metabolites: tuple[str, ...] = ()
-    """Metabolites to simulate; empty: the usual twenty. More are known, such as EtOH, 2HG, bHB, Ser and Thr."""
+    """Metabolites to simulate; empty: the usual twenty. More are known, such as EtOH, 2HG, bHB, Ser and GSSG."""
     sequence: Literal["press", "steam", "slaser", "special", "spin_echo", "pulse_acquire"] | None = None
     """Sequence to simulate; none: what the scan's PulseSequenceType says."""
     te1_s: Annotated[float, Field(gt=0)] | None = None

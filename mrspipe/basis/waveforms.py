@@ -2,20 +2,26 @@
 
 import tomllib
 from collections.abc import Mapping
+from math import ceil
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from mrspipe.basis.designs import ADIABATIC, adiabatic_pulse, sinc_gauss_pulse, slr_pulse
-from mrspipe.basis.pulses import ANGLE_RAD, Pulse, Purpose, pulse_of, width_hz
+from mrspipe.basis.pulses import ANGLE_RAD, Pulse, Purpose, pulse_of, slice_profile, width_hz
+from mrspipe.core.arrays import ComplexArray
 from mrspipe.core.errors import ConfigError
 from mrspipe.settings import Settings, parse_settings
 
 # Fewer samples are no shape.
 _LEAST_SAMPLES = 4
-# Largest difference from symmetry in time, relative to the largest sample.
-_SYMMETRY = 0.01
+# A waveform is held during its samples, which are cut into this many rotations in all at least.
+_LEAST_ROTATIONS = 256
+# Largest difference from symmetry in time, and from one phase, relative to the largest sample.
+_TOLERANCE = 0.01
+# A pulse must turn this part of the magnetisation in the middle of its slice.
+_LEAST_EFFECT = 0.5
 _COLUMNS = ("amplitude", "phase_deg", "gradient")
 
 Samples = tuple[float, ...]
@@ -34,7 +40,7 @@ class Waveform(Settings):
     """Slice gradient during each sample, in any unit; empty: constant."""
     peak_hz: Annotated[float, Field(gt=0)] | None = None
     """Largest RF amplitude, gamma B1 / 2 pi, in Hz; none: the one of the pulse's angle, 90 or 180 degrees, which a
-    waveform with phases does not have."""
+    waveform with swept phases does not have."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "Waveform":
@@ -46,9 +52,27 @@ class Waveform(Settings):
             raise ValueError("samples must be finite")
         if self.gradient and min(self.gradient) <= 0:
             raise ValueError("the gradient must be positive during the whole pulse")
-        if self.peak_hz is None and (any(self.phase_deg) or sum(self.amplitude) <= 0):
-            raise ValueError("a waveform with phases, or whose amplitudes do not add up, needs peak_hz")
+        if self.peak_hz is None and (self.swept or self.samples.real.sum() <= 0):
+            raise ValueError("a waveform whose phase is swept, or whose amplitudes do not add up, needs peak_hz")
         return self
+
+    @property
+    def samples(self) -> ComplexArray:
+        """Samples relative to the largest, with their phases; shape (n_samples,)."""
+        samples = np.array(self.amplitude) * np.exp(1j * np.deg2rad(self.phase_deg or 0.0))
+        relative: ComplexArray = samples / (np.abs(samples).max() or 1.0)
+        return relative
+
+    @property
+    def swept(self) -> bool:
+        """Whether its phases are others than 0 and 180 degrees."""
+        return bool(np.abs(self.samples.imag).max() > _TOLERANCE)
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether samples and gradient are the same backwards in time."""
+        gradient = np.array(self.gradient or 0.0, ndmin=1) / max(self.gradient, default=1.0)
+        return all(np.allclose(one, one[::-1], atol=_TOLERANCE) for one in (self.samples, gradient))
 
 
 class PulseShape(Settings):
@@ -72,12 +96,13 @@ class PulseShape(Settings):
     @property
     def adiabatic(self) -> bool:
         """Whether the pulse sweeps its frequency."""
-        return self.design in ADIABATIC if self.waveform is None else any(self.waveform.phase_deg)
+        return self.design in ADIABATIC if self.waveform is None else self.waveform.swept
 
 
-# Refocusing pulses of sequences with single echoes, and of those with pairs: "GOIA" of 3 T semi-LASER (assumed).
+# Refocusing pulses of sequences with single echoes (assumed), and of those with pairs: the semi-LASER for 3 T scanners
+# of all vendors, 15 uT (Deelchand et al. 2021, doi 10.1002/nbm.4218).
 _SINGLE = PulseShape(bandwidth_hz=1200.0, duration_s=0.0065)
-_PAIRED = PulseShape(design="goia", bandwidth_hz=8000.0, duration_s=0.0045)
+_PAIRED = PulseShape(design="goia", bandwidth_hz=10000.0, duration_s=0.0045, peak_hz=639.0)
 
 
 class PulseSettings(Settings):
@@ -89,10 +114,10 @@ class PulseSettings(Settings):
     excitation: PulseShape = PulseShape()
     """90 degree pulses: the first of each sequence, and all of STEAM."""
     refocusing: PulseShape | None = None
-    """180 degree pulses between crushers; none: SLR of 1200 Hz and 6.5 ms, for semi-LASER GOIA of 8 kHz and 4.5 ms
-    (assumed)."""
-    inversion: PulseShape = PulseShape(design="hs", bandwidth_hz=2500.0, duration_s=0.008)
-    """Inversion of SPECIAL: hyperbolic secant (assumed)."""
+    """180 degree pulses between crushers; none: SLR of 1200 Hz and 6.5 ms (assumed), for semi-LASER GOIA of 10 kHz,
+    4.5 ms and 15 uT."""
+    inversion: PulseShape = PulseShape(design="hs", bandwidth_hz=2000.0, duration_s=0.010)
+    """Inversion of SPECIAL: hyperbolic secant, 24 uT (assumed)."""
     carrier_ppm: float = 3.0
     """Chemical shift that the pulses are centred on, in ppm (assumed)."""
 
@@ -100,18 +125,9 @@ class PulseSettings(Settings):
     def _excitation_has_a_middle(self) -> "PulseSettings":
         if self.excitation.adiabatic:
             raise ValueError("an excitation cannot be an adiabatic full passage; choose the design slr or sinc_gauss")
-        waveform = self.excitation.waveform
-        if waveform is not None and not _symmetric(waveform):
+        if self.excitation.waveform is not None and not self.excitation.waveform.symmetric:
             raise ValueError("a waveform of the excitation must be symmetric, its middle is where the echo time starts")
         return self
-
-
-def _symmetric(waveform: Waveform) -> bool:
-    return all(
-        np.allclose(samples, samples[::-1], atol=_SYMMETRY * np.abs(samples).max())
-        for samples in (waveform.amplitude, waveform.gradient)
-        if samples
-    )
 
 
 def shaped_pulse(purpose: Purpose, settings: PulseSettings, *, in_pairs: bool = False) -> Pulse:
@@ -127,7 +143,7 @@ def shaped_pulse(purpose: Purpose, settings: PulseSettings, *, in_pairs: bool = 
     Raises
     ------
     ConfigError
-        It cannot be designed, or the waveform selects no slice.
+        It cannot be designed, or the waveform does not do what it is for.
     """
     usual = _PAIRED if in_pairs else _SINGLE
     shape = (settings.refocusing or usual) if purpose == "refocusing" else getattr(settings, purpose)
@@ -142,20 +158,20 @@ def shaped_pulse(purpose: Purpose, settings: PulseSettings, *, in_pairs: bool = 
 
 
 def _from_waveform(purpose: Purpose, waveform: Waveform) -> Pulse:
-    amplitude = np.array(waveform.amplitude)
+    repeats = ceil(_LEAST_ROTATIONS / len(waveform.amplitude))
+    samples = np.repeat(waveform.samples, repeats)
     if waveform.peak_hz is None:
-        angle = amplitude * ANGLE_RAD[purpose] / amplitude.sum()
+        rotation = samples * ANGLE_RAD[purpose] / samples.real.sum()
     else:
-        turn = 2 * np.pi * waveform.peak_hz * waveform.duration_s / amplitude.size
-        angle = amplitude * turn / np.abs(amplitude).max()
-    phase = np.deg2rad(waveform.phase_deg) if waveform.phase_deg else np.zeros(amplitude.size)
-    gradient = np.array(waveform.gradient) / max(waveform.gradient) if waveform.gradient else None
-    pulse = pulse_of(angle * np.exp(1j * phase), waveform.duration_s, gradient)
-    if not np.isfinite(width_hz(pulse, purpose)):
+        rotation = samples * 2 * np.pi * waveform.peak_hz * waveform.duration_s / samples.size
+    gradient = np.repeat(waveform.gradient, repeats) / max(waveform.gradient) if waveform.gradient else None
+    pulse = pulse_of(rotation, waveform.duration_s, gradient)
+    effect = float(slice_profile(pulse, purpose, np.zeros(1))[0])
+    if effect < _LEAST_EFFECT or not np.isfinite(width_hz(pulse, purpose)):
         raise ConfigError(
-            f"The waveform of {amplitude.size} samples selects no slice for {purpose}.",
+            f"The waveform for {purpose} turns {effect:.0%} of the magnetisation in the middle of its slice.",
             where="pulse_shapes",
-            cure="Check its duration and amplitude; give more samples.",
+            cure="Check its duration, amplitude, phases and peak_hz (in Hz, 1 uT is 42.6 Hz).",
             code="waveform",
         )
     return pulse

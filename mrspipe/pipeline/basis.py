@@ -79,7 +79,6 @@ def _sequence(acquisition: Acquisition, settings: BasisSettings) -> SequenceSett
     )
 
 
-@lru_cache(maxsize=4)
 def with_waveforms(pulses: PulseSettings) -> PulseSettings:
     """Read the waveforms that the settings of pulses name.
 

@@ -98,7 +98,7 @@ def test_lactate_at_one_over_j_shows_the_displacement_of_its_voxels():
 
 
 def test_the_large_bandwidth_of_adiabatic_pulses_keeps_lactate_inverted():
-    # The reason for semi-LASER: at TE = 1/J the displacement between pulses of 8 kHz leaves most of the doublet, and
+    # The reason for semi-LASER: at TE = 1/J the displacement between pulses of 10 kHz leaves most of the doublet, and
     # that between pulses of 1.2 kHz little.
     settings = SequenceSettings(sequence="slaser", echo_time_s=1 / 6.933, pulses="shaped")
     lines = lines_of(LAC, settings)
