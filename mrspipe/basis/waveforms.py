@@ -60,8 +60,7 @@ class Waveform(Settings):
     def samples(self) -> ComplexArray:
         """Samples relative to the largest, with their phases; shape (n_samples,)."""
         samples = np.array(self.amplitude) * np.exp(1j * np.deg2rad(self.phase_deg or 0.0))
-        relative: ComplexArray = samples / (np.abs(samples).max() or 1.0)
-        return relative
+        return np.asarray(samples / (np.abs(samples).max() or 1.0), dtype=np.complex128)
 
     @property
     def swept(self) -> bool:
