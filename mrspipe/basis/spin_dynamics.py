@@ -33,9 +33,10 @@ from mrspipe.physics.metabolites import SpinPart
 _WEAKEST_LINE = 1e-6
 # ... and neighbours closer than this are merged at their weighted mean, in Hz: far below 1 / duration of any FID.
 _MERGE_HZ = 1e-4
-# Longest segment of a pulse: the groups precess against each other by this part of a cycle. Signals are then within
-# 0.2 % of those of infinitely short segments.
-_SEGMENT_CYCLES = 0.05
+# Segments of a pulse on several groups: so many, and one more for each part of a cycle that the groups precess against
+# each other. Signals are then within 0.2 % of those of infinitely short segments.
+_LEAST_SEGMENTS = 6
+_SEGMENT_CYCLES = 0.1
 # Magnetic quantum numbers of 31P (spin 1/2) and 14N (spin 1).
 _PHOSPHORUS_STATES = (-0.5, 0.5)
 _NITROGEN_STATES = (-1.0, 0.0, 1.0)
@@ -145,7 +146,7 @@ def propagators(spins: Spins, pulse: Pulse, position_hz: FloatArray) -> ComplexA
     pulse : Pulse
     position_hz : float array, shape (n_positions,)
     """
-    segments = pulse.segments(1 + ceil(np.ptp(spins.frequency_hz) * pulse.duration_s / _SEGMENT_CYCLES))
+    segments = pulse.segments(_n_segments(spins, pulse))
     coupling = _coupling(spins)
     start = coupling(segments[0].duration_s / 2)
     total = _after_rotations(spins, segments[0], position_hz, np.repeat(start[None], position_hz.size, axis=0))
@@ -231,6 +232,12 @@ def _diagonalised(
         raising=vectors.T @ raising.sum(axis=0) @ vectors,
         weight=weight,
     )
+
+
+def _n_segments(spins: Spins, pulse: Pulse) -> int:
+    if len(spins.groups) == 1:
+        return 1
+    return _LEAST_SEGMENTS + ceil(np.ptp(spins.frequency_hz) * pulse.duration_s / _SEGMENT_CYCLES)
 
 
 def _coupling(spins: Spins) -> Callable[[float], ComplexArray]:

@@ -189,7 +189,7 @@ def _brute_force(part, turns, end_ms, pulses):
 @pytest.mark.parametrize("name", TIMES)
 def test_the_product_of_sums_over_directions_is_the_sum_over_all_positions(monkeypatch, name):
     monkeypatch.setattr(localisation, "_positions_hz", lambda *_: np.array(POSITIONS_HZ))
-    monkeypatch.setattr(spin_dynamics, "_SEGMENT_CYCLES", 1e-3)
+    monkeypatch.setattr(spin_dynamics, "_n_segments", lambda _, pulse: pulse.rotation.size)
     part = SpinPart((3.7, 2.1, 2.4), (1, 1, 1), ((0, 1, 7.3), (1, 2, -14.8)))
     (spins,) = coupled_spins(part, F0, carrier_hz=3.0 * F0 * 1e-6)
     found = spins.weight * np.trace(localisation.density_matrix(spins, SHAPED[name]) @ spins.raising)
