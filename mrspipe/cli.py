@@ -202,18 +202,29 @@ def basis(
     ] = None,
     te_ms: Annotated[float | None, typer.Option("--te-ms", help="Echo time, in ms.")] = None,
     field_t: Annotated[float | None, typer.Option("--field-t", help="Static field, in T.")] = None,
-    te1_ms: Annotated[float | None, typer.Option("--te1-ms", help="First echo time of PRESS, in ms.")] = None,
+    te1_ms: Annotated[
+        float | None, typer.Option("--te1-ms", help="First echo time of PRESS, or first pair of semi-LASER, in ms.")
+    ] = None,
     tm_ms: Annotated[float | None, typer.Option("--tm-ms", help="Mixing time of STEAM, in ms.")] = None,
     points: Annotated[int, typer.Option(help="Number of points.")] = 2048,
     bandwidth_hz: Annotated[float, typer.Option("--bandwidth-hz", help="Spectral width, in Hz.")] = 2000.0,
     linewidth_hz: Annotated[float, typer.Option("--linewidth-hz", help="Lorentzian width, in Hz.")] = 1.0,
     metabolite: Annotated[list[str] | None, typer.Option(help="Only this metabolite; may be repeated.")] = None,
+    pulses: Annotated[str, typer.Option(help="ideal, or shaped (slice-selective).")] = "ideal",
+    pulse_file: Annotated[
+        Path | None, typer.Option("--pulse-file", help="TOML with tables excitation, refocusing, inversion.")
+    ] = None,
+    excitation: Annotated[Path | None, typer.Option(help="Waveform of the 90 degree pulses, TOML or CSV.")] = None,
+    refocusing: Annotated[Path | None, typer.Option(help="Waveform of the 180 degree pulses, TOML or CSV.")] = None,
+    inversion: Annotated[Path | None, typer.Option(help="Waveform of the inversion of SPECIAL, TOML or CSV.")] = None,
+    nitrogen: Annotated[bool, typer.Option(help="Couplings with 14N in choline compounds.")] = True,
+    reference: Annotated[bool, typer.Option("--reference", help="Add a singlet at 0 ppm to every metabolite.")] = False,
 ) -> None:
-    """Simulate a basis set with ideal pulses, or read one, repair its conventions and write it again (convert).
+    """Simulate a basis set, or read one, repair its conventions and write it again (convert).
 
     The ending names the format: .basis (LCModel), .txt (jMRUI), .nii.gz (NIfTI-MRS), none (folder of FSL-MRS JSON).
     """
-    from mrspipe.pipeline.basis import convert_basis, simulate_to_file
+    from mrspipe.pipeline.basis import convert_basis, pulse_settings, simulate_to_file
 
     if len(arguments) == 3 and str(arguments[0]) == "convert":
         written = convert_basis(arguments[1], arguments[2])
@@ -223,20 +234,27 @@ def basis(
         raise typer.BadParameter("Give one file to write, or: convert IN OUT.", param_hint="OUT")
     elif sequence is None or te_ms is None or field_t is None:
         raise typer.BadParameter("A simulation needs --sequence, --te-ms and --field-t.")
+    elif pulses != "shaped" and any((pulse_file, excitation, refocusing, inversion)):
+        raise typer.BadParameter("Designs and waveforms of pulses need --pulses shaped.", param_hint="--pulses")
     else:
+        waveforms = {"excitation": excitation, "refocusing": refocusing, "inversion": inversion}
         written = simulate_to_file(
             arguments[0],
             {
                 "sequence": sequence,
                 "echo_time_s": te_ms * 1e-3,
-                "te1_s": te1_ms * 1e-3 if te1_ms else None,
-                "mixing_time_s": tm_ms * 1e-3 if tm_ms else None,
+                "te1_s": None if te1_ms is None else te1_ms * 1e-3,
+                "mixing_time_s": None if tm_ms is None else tm_ms * 1e-3,
+                "pulses": pulses,
+                "pulse_shapes": pulse_settings(pulse_file, waveforms),
+                "nitrogen": nitrogen,
             },
             field_t=field_t,
             n_points=points,
             bandwidth_hz=bandwidth_hz,
             linewidth_hz=linewidth_hz,
             metabolites=tuple(metabolite or ()),
+            reference=reference,
         )
     typer.echo(f"{arguments[-1]}: {len(written.names)} entries ({', '.join(written.names)}).")
 

@@ -1,142 +1,153 @@
-"""PRESS with slice-selective pulses: the density matrix averaged over the voxel.
+"""Simulate a sequence: the density matrix of coupled spins, averaged over the voxel.
 
-Each of the three pulses selects along a direction of its own, and crushers keep one coherence order between them, so
-that the sum over the voxel is a product of three sums over one direction each (Zhang et al. 2017,
-doi 10.1002/mp.12375): n + n + n positions instead of n^3. A position is written as the frequency offset that the
-slice gradient gives there, in Hz; a slice is then as wide as the bandwidth of its pulse.
+The pulses of each direction select along that direction alone, and crushers keep one coherence order between them, so
+that the sum over the voxel is a product of sums over one direction each (Zhang et al. 2017, doi 10.1002/mp.12375):
+n + n + n positions instead of n^3. An ideal pulse has no slice, and one position.
 
 Signals are divided by that of a lone spin on the carrier, so that a singlet keeps its protons wherever it resonates:
 its voxel is displaced, not smaller. What coupled spins lose by the displacement of their voxels against each other,
 and by pulses that do not turn them all alike, remains.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
+from itertools import groupby, pairwise
 
 import numpy as np
 
-from mrspipe.basis.pulses import Pulse, PulseSettings, excitation_pulse, refocusing_pulse
-from mrspipe.basis.spin_dynamics import LineList, Spins, coupled_spins, detected_lines, evolved, with_order
+from mrspipe.basis.pulses import Pulse, Purpose, ideal_pulse, width_hz
+from mrspipe.basis.sequences import SEQUENCES, SequenceSettings, Timeline, Turn
+from mrspipe.basis.spin_dynamics import (
+    LineList,
+    Spins,
+    coupled_spins,
+    detected_lines,
+    evolved,
+    in_equilibrium,
+    propagators,
+    turned,
+    with_order,
+)
+from mrspipe.basis.waveforms import shaped_pulse
 from mrspipe.core.arrays import ComplexArray, FloatArray
 from mrspipe.core.errors import ConfigError
 from mrspipe.physics.metabolites import SpinPart
 
 # Positions lie this part of 1 / duration apart: a response of a pulse holds no finer detail than 1 / (2 duration).
-_SPACING = 0.25
+_SPACING = 0.4
 # The slice is followed this many 1 / duration beyond its edges; a Hamming filter falls off over 1.7.
 _BEYOND = 2.5
+# Positions are taken together up to this number of matrix elements, 32 MB.
+_BATCH = 2**21
 
 
-def press_lines(
-    part: SpinPart, echo_times_s: tuple[float, float], pulses: PulseSettings, spectrometer_hz: float
-) -> list[LineList]:
-    """Lines of a part after PRESS with shaped pulses, one list for each of its independent systems.
+def lines_of(part: SpinPart, settings: SequenceSettings, spectrometer_hz: float) -> list[LineList]:
+    """Lines of a part after a sequence, one list for each of its independent systems.
 
     Parameters
     ----------
     part : SpinPart
-    echo_times_s : (float, float)
-        TE1 and TE2, between the centres of the pulses, in s.
-    pulses : PulseSettings
+    settings : SequenceSettings
     spectrometer_hz : float
         Proton frequency, in Hz.
 
     Raises
     ------
     ConfigError
-        The pulses do not fit into the echo times.
+        The pulses do not fit into the sequence.
     """
-    carrier_hz = pulses.carrier_ppm * spectrometer_hz * 1e-6
-    offsets_hz = tuple(np.array(part.shifts_ppm) * spectrometer_hz * 1e-6 - carrier_hz)
-    whole = _lone_spin(echo_times_s, pulses)
+    carrier_hz = settings.pulse_shapes.carrier_ppm * spectrometer_hz * 1e-6
+    scale = abs(_lone_spin(settings.model_copy(update={"pulses": "ideal"}))) / _lone_spin(settings)
     lists = []
     for spins in coupled_spins(part, spectrometer_hz, carrier_hz=carrier_hz):
-        lines = detected_lines(spins, _after_press(spins, offsets_hz, echo_times_s, pulses))
-        lists.append(LineList(lines.frequency_hz + carrier_hz, lines.amplitude / whole))
+        lines = detected_lines(spins, density_matrix(spins, settings))
+        lists.append(LineList(lines.frequency_hz + carrier_hz, lines.amplitude * scale))
     return lists
 
 
 @lru_cache(maxsize=32)
-def _lone_spin(echo_times_s: tuple[float, float], pulses: PulseSettings) -> complex:
+def _lone_spin(settings: SequenceSettings) -> complex:
     """Signal of a spin on the carrier."""
     (spins,) = coupled_spins(SpinPart((0.0,), (1,)), 1e8)
-    return complex(detected_lines(spins, _after_press(spins, (0.0,), echo_times_s, pulses)).amplitude.sum())
+    return complex(detected_lines(spins, density_matrix(spins, settings)).amplitude.sum())
 
 
-def _after_press(
-    spins: Spins, offsets_hz: tuple[float, ...], echo_times_s: tuple[float, float], pulses: PulseSettings
-) -> ComplexArray:
-    """Density matrix at the first point of the FID, in the frame of the carrier."""
-    excitation, refocusing = excitation_pulse(pulses), refocusing_pulse(pulses)
-    turn = _propagators(spins, refocusing, _positions_hz(refocusing, offsets_hz))
-    delays_s = _delays_s(echo_times_s, excitation, refocusing)
-    rho = with_order(spins, _excited(spins, excitation, _positions_hz(excitation, offsets_hz)), -1)
-    rho = _turned(turn, evolved(spins, rho, delays_s[0]))
-    rho = with_order(spins, rho, +1)
-    rho = _turned(turn, evolved(spins, rho, delays_s[1]))
-    return evolved(spins, with_order(spins, rho, -1), delays_s[2])
+def density_matrix(spins: Spins, settings: SequenceSettings) -> ComplexArray:
+    """Density matrix at the first point of the FID, in the frame of the carrier.
+
+    Parameters
+    ----------
+    spins : Spins
+    settings : SequenceSettings
+
+    Returns
+    -------
+    complex array, shape (n, n)
+    """
+    timeline = SEQUENCES[settings.sequence](settings)
+    pulses = {turn.purpose: _pulse(turn.purpose, settings) for turn in timeline.turns}
+    *delays_s, last_s = _delays_s(timeline, pulses)
+    rho = in_equilibrium(spins)
+    steps = zip(timeline.turns, delays_s, strict=True)
+    for _, of_direction in groupby(steps, key=lambda step: step[0].direction):
+        slice_steps = list(of_direction)
+        purpose = slice_steps[0][0].purpose
+        rho = _through_slice(spins, rho, slice_steps, pulses[purpose], purpose)
+    return evolved(spins, rho, last_s)
 
 
-def _delays_s(echo_times_s: tuple[float, float], excitation: Pulse, refocusing: Pulse) -> tuple[float, float, float]:
-    """Delays between the edges of the pulses."""
-    te1_s, te2_s = echo_times_s
-    delays_s = (
-        (te1_s - excitation.duration_s - refocusing.duration_s) / 2,
-        (te1_s + te2_s) / 2 - refocusing.duration_s,
-        (te2_s - refocusing.duration_s) / 2,
-    )
+def _pulse(purpose: Purpose, settings: SequenceSettings) -> Pulse:
+    if settings.pulses == "ideal":
+        return ideal_pulse(purpose)
+    return shaped_pulse(purpose, settings.pulse_shapes, in_pairs=settings.sequence == "slaser")
+
+
+def _delays_s(timeline: Timeline, pulses: Mapping[Purpose, Pulse]) -> list[float]:
+    """Delays before each pulse and before the FID, between the edges of the pulses."""
+    half_s = [pulses[turn.purpose].duration_s / 2 for turn in timeline.turns]
+    edges = [(turn.middle_s - half, turn.middle_s + half) for turn, half in zip(timeline.turns, half_s, strict=True)]
+    edges.append((timeline.end_s, timeline.end_s))
+    delays_s = [0.0, *(after[0] - before[1] for before, after in pairwise(edges))]
+    if timeline.turns[0].purpose == "inversion":
+        delays_s[1] = 0.0
     if min(delays_s) < 0:
+        durations = " and ".join(f"{1e3 * pulse.duration_s:g} ms ({name})" for name, pulse in pulses.items())
+        middles = ", ".join(f"{1e3 * turn.middle_s:g}" for turn in timeline.turns)
         raise ConfigError(
-            f"Pulses of {1e3 * excitation.duration_s:g} and {1e3 * refocusing.duration_s:g} ms do not fit into echoes "
-            f"of {1e3 * te1_s:g} and {1e3 * te2_s:g} ms.",
+            f"Pulses of {durations} do not fit: their middles are at {middles} ms, and the FID starts at "
+            f"{1e3 * timeline.end_s:g} ms.",
             where="pulse_shapes",
-            cure="Give shorter pulses, or other echo times (te1_s).",
+            cure="Give shorter pulses, or other times (echo_time_s, te1_s, mixing_time_s).",
             code="pulse-duration",
         )
     return delays_s
 
 
-def _positions_hz(pulse: Pulse, offsets_hz: tuple[float, ...]) -> FloatArray:
+def _through_slice(
+    spins: Spins, rho: ComplexArray, steps: list[tuple[Turn, float]], pulse: Pulse, purpose: Purpose
+) -> ComplexArray:
+    """Density matrix after the pulses of one direction, summed over all positions."""
+    positions_hz = _positions_hz(pulse, purpose, spins.frequency_hz)
+    n_batches = 1 + positions_hz.size * spins.energy_hz.size**2 // _BATCH
+    total = np.zeros_like(rho)
+    for batch_hz in np.array_split(positions_hz, n_batches):
+        turns = propagators(spins, pulse, batch_hz)
+        rhos = rho
+        for turn, delay_s in steps:
+            before = evolved(spins, rhos, delay_s)
+            after = turned(before, turns)
+            rhos = with_order(spins, (before - after) / 2 if turn.purpose == "inversion" else after, turn.order)
+        total += rhos.sum(axis=0)
+    return total
+
+
+def _positions_hz(pulse: Pulse, purpose: Purpose, offsets_hz: FloatArray) -> FloatArray:
     """Positions that cover the slices of all spins, as multiples of one spacing."""
+    if pulse.duration_s == 0:
+        return np.zeros(1)
     spacing_hz = _SPACING / pulse.duration_s
-    reach_hz = pulse.bandwidth_hz / 2 + _BEYOND / pulse.duration_s
-    first = np.floor((-reach_hz - max(offsets_hz)) / spacing_hz)
-    last = np.ceil((reach_hz - min(offsets_hz)) / spacing_hz)
+    reach_hz = width_hz(pulse, purpose) / 2 + _BEYOND / pulse.duration_s
+    first = np.floor((-reach_hz - offsets_hz.max()) / spacing_hz)
+    last = np.ceil((reach_hz - offsets_hz.min()) / spacing_hz)
     positions: FloatArray = np.arange(first, last + 1) * spacing_hz
     return positions
-
-
-def _propagators(spins: Spins, pulse: Pulse, positions_hz: FloatArray) -> ComplexArray:
-    """Propagator of a pulse at each position, shape (n, n_positions, n).
-
-    Precession is diagonal and differs between positions; the rotations are real and are the same at all of them.
-    """
-    n, n_positions = spins.energy_hz.size, positions_hz.size
-    level_hz = spins.energy_hz[:, None] + spins.order[:, :1] * positions_hz
-    half = np.exp(-1j * np.pi * level_hz * pulse.dwell_s)[:, :, None]
-    propagators = np.broadcast_to(np.eye(n)[:, None, :] * half, (n, n_positions, n)).copy()
-    momenta, vectors = np.linalg.eigh(0.5j * (spins.raising.T - spins.raising))
-    for k, angle in enumerate(pulse.angle_rad):
-        rotation = ((vectors * np.exp(-1j * angle * momenta)) @ vectors.conj().T).real
-        # A real matrix times a complex one, as one real product.
-        propagators = (rotation @ propagators.reshape(n, -1).view(np.float64)).view(np.complex128)
-        propagators = propagators.reshape(n, n_positions, n)
-        propagators *= half if k == pulse.angle_rad.size - 1 else half**2
-    return propagators
-
-
-def _excited(spins: Spins, pulse: Pulse, positions_hz: FloatArray) -> ComplexArray:
-    """Density matrix after the excitation of thermal equilibrium and the rephasing of the slice, over all positions."""
-    propagators = _propagators(spins, pulse, positions_hz)
-    momentum = spins.order[:, 0] - spins.order[:, 0].mean()
-    propagators *= np.exp(1j * np.pi * np.outer(momentum, positions_hz) * pulse.duration_s)[:, :, None]
-    flat = propagators.reshape(momentum.size, -1)
-    rho: ComplexArray = (propagators * momentum).reshape(flat.shape) @ flat.conj().T
-    return rho
-
-
-def _turned(propagators: ComplexArray, rho: ComplexArray) -> ComplexArray:
-    """Density matrix after a pulse, over all positions."""
-    n = rho.shape[0]
-    flat = propagators.reshape(n, -1)
-    result: ComplexArray = (propagators.reshape(-1, n) @ rho).reshape(n, -1) @ flat.conj().T
-    return result

@@ -1,18 +1,19 @@
-"""Localisation sequences with ideal pulses: from a coupled spin system to the density matrix at the first point.
+"""Localisation sequences as a list of pulses: what each is for, when, and which coherences survive it.
 
-Phases are chosen such that an uncoupled line on resonance is real and positive. Ideal refocusing pulses invert every
-coherence, so the spoilers around them change nothing; STEAM alone needs coherence orders to be selected.
+Times are between the middles of the pulses. Crushers around a refocusing pulse keep the coherences that change the
+sign of their order; spoilers in the mixing time of STEAM keep order 0, which is z magnetisation and zero-quantum
+coherence. The detected order is -1 (`mrspipe.basis.spin_dynamics`).
 """
 
 from collections.abc import Callable, Mapping
-from itertools import pairwise
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from mrspipe.basis.pulses import PulseSettings
-from mrspipe.basis.spin_dynamics import Spins, evolved, excited, refocused, turned, with_order
-from mrspipe.core.arrays import ComplexArray
+from mrspipe.basis.pulses import Purpose
+from mrspipe.basis.waveforms import PulseSettings
 from mrspipe.core.errors import ConfigError
 from mrspipe.settings import Settings
 
@@ -26,7 +27,7 @@ SequenceName = Literal["press", "steam", "slaser", "special", "spin_echo", "puls
 
 
 class SequenceSettings(Settings):
-    """Timing of a sequence."""
+    """Timing and pulses of a sequence."""
 
     sequence: SequenceName
     """Name of the sequence."""
@@ -41,9 +42,11 @@ class SequenceSettings(Settings):
     """Mixing time of STEAM, in s; required by it."""
 
     pulses: Literal["ideal", "shaped"] = "ideal"
-    """Ideal pulses, or (PRESS only) slice-selective pulses with chemical-shift displacement."""
+    """Ideal pulses, or slice-selective ones with chemical-shift displacement."""
     pulse_shapes: PulseSettings = PulseSettings()
     """Shaped pulses; not used with ideal ones."""
+    nitrogen: bool = True
+    """Whether the CH2 protons of choline compounds and phosphorylethanolamine couple with 14N."""
 
     @model_validator(mode="after")
     def _is_possible(self) -> "SequenceSettings":
@@ -58,77 +61,117 @@ class SequenceSettings(Settings):
                 where="te1_s",
                 code="echo-time",
             )
-        if self.pulses == "shaped" and self.sequence != "press":
-            raise ConfigError(
-                f"Shaped pulses can be simulated for press alone, not for {self.sequence}.",
-                where="pulses",
-                cure='Set pulses = "ideal".',
-                code="pulses",
-            )
+        if self.pulses == "shaped":
+            self._check_pulses()
         return self
 
+    def _check_pulses(self) -> None:
+        if self.sequence == "pulse_acquire":
+            raise ConfigError(
+                "pulse_acquire selects no slice.", where="pulses", cure='Set pulses = "ideal".', code="pulses"
+            )
+        refocusing = self.pulse_shapes.refocusing
+        if refocusing is not None and refocusing.adiabatic and self.sequence not in {"slaser", "steam"}:
+            raise ConfigError(
+                f"One adiabatic pulse leaves a phase all over its slice, so {self.sequence} cannot refocus with it; "
+                "the pairs of slaser can.",
+                where="pulse_shapes.refocusing",
+                cure="Choose the design slr or sinc_gauss.",
+                code="pulses",
+            )
 
-def pulse_acquire(spins: Spins, settings: SequenceSettings) -> ComplexArray:
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A pulse of a sequence.
+
+    Parameters
+    ----------
+    purpose : {"excitation", "refocusing", "inversion"}
+        An inversion stands for two shots, with and without it, that are subtracted and halved.
+    middle_s : float
+        Time of its middle.
+    order : int
+        Coherence order that survives it.
+    direction : int
+        Direction in space along which it selects; pulses of one direction follow each other.
+    """
+
+    purpose: Purpose
+    middle_s: float
+    order: int
+    direction: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Pulses in their order, and the time of the first point of the FID, in s."""
+
+    turns: tuple[Turn, ...]
+    end_s: float
+
+
+def pulse_acquire(settings: SequenceSettings) -> Timeline:
     """90 - acquire."""
-    return excited(spins)
+    return _spin_echoes((), ())
 
 
-def spin_echo(spins: Spins, settings: SequenceSettings) -> ComplexArray:
+def spin_echo(settings: SequenceSettings) -> Timeline:
     """90 - TE/2 - 180 - TE/2."""
-    return _echoes(spins, [settings.echo_time_s])
+    return _spin_echoes((settings.echo_time_s,), (1,))
 
 
-def press(spins: Spins, settings: SequenceSettings) -> ComplexArray:
+def press(settings: SequenceSettings) -> Timeline:
     """90 - TE1/2 - 180 - (TE1 + TE2)/2 - 180 - TE2/2, with TE1 + TE2 = TE (Bottomley 1987)."""
-    return _echoes(spins, list(press_echo_times_s(settings)))
-
-
-def press_echo_times_s(settings: SequenceSettings) -> tuple[float, float]:
-    """TE1 and TE2 of PRESS, in s."""
     te1_s = min(_USUAL_TE1_S, settings.echo_time_s / 2) if settings.te1_s is None else settings.te1_s
-    return te1_s, settings.echo_time_s - te1_s
+    return _spin_echoes((te1_s, settings.echo_time_s - te1_s), (1, 2))
 
 
-def slaser(spins: Spins, settings: SequenceSettings) -> ComplexArray:
+def slaser(settings: SequenceSettings) -> Timeline:
     """Excite, then two pairs of 180 degree pulses: two echoes of TE1/2, two of TE2/2, with TE1 + TE2 = TE.
 
     Without ``te1_s``: 90 - TE/8 - 180 - TE/4 - 180 - TE/4 - 180 - TE/4 - 180 - TE/8, four equal echoes (assumed).
     """
     te1_s = settings.echo_time_s / 2 if settings.te1_s is None else settings.te1_s
-    return _echoes(spins, [te1_s / 2] * 2 + [(settings.echo_time_s - te1_s) / 2] * 2)
+    te2_s = settings.echo_time_s - te1_s
+    return _spin_echoes((te1_s / 2, te1_s / 2, te2_s / 2, te2_s / 2), (1, 1, 2, 2))
 
 
-def special(spins: Spins, settings: SequenceSettings) -> ComplexArray:
+def special(settings: SequenceSettings) -> Timeline:
     """180 or nothing, before a spin echo; the two are subtracted (Mlynarik 2006, doi 10.1002/mrm.21043).
 
-    The inversion only changes the sign of z magnetisation, so half the difference is the spin echo of TE.
+    The time between inversion and excitation is left out: nothing evolves in it but zero-quantum coherence, at the
+    edges of the inverted slice.
     """
-    return _echoes(spins, [settings.echo_time_s])
+    echo = spin_echo(settings)
+    return Timeline((Turn("inversion", 0.0, 0, 2), *echo.turns), echo.end_s)
 
 
-def steam(spins: Spins, settings: SequenceSettings) -> ComplexArray:
+def steam(settings: SequenceSettings) -> Timeline:
     """90 - TE/2 - 90 - TM - 90 - TE/2 (Frahm 1987), the stimulated echo alone.
 
-    Spoilers keep order 0 during TM: z magnetisation and zero-quantum coherence, which evolves. Those of the two
-    halves of TE balance only for order +1 before and -1 after, which halves the signal.
+    The spoilers of the two halves of TE balance only for order +1 before and -1 after, which halves the signal.
     """
-    rho = with_order(spins, excited(spins), +1)
-    rho = evolved(spins, rho, settings.echo_time_s / 2)
-    rho = with_order(spins, turned(spins, rho, backwards=True), 0)
-    rho = evolved(spins, rho, settings.mixing_time_s or 0.0)
-    rho = with_order(spins, turned(spins, rho), -1)
-    return evolved(spins, rho, settings.echo_time_s / 2)
+    second_s = settings.echo_time_s / 2
+    third_s = second_s + (settings.mixing_time_s or 0.0)
+    turns = (
+        Turn("excitation", 0.0, 1, 0),
+        Turn("excitation", second_s, 0, 1),
+        Turn("excitation", third_s, -1, 2),
+    )
+    return Timeline(turns, third_s + settings.echo_time_s / 2)
 
 
-def _echoes(spins: Spins, durations_s: list[float]) -> ComplexArray:
-    """Excite, then a chain of spin echoes of the given durations."""
-    rho = evolved(spins, excited(spins), durations_s[0] / 2)
-    for duration, following in pairwise([*durations_s, 0.0]):
-        rho = evolved(spins, refocused(spins, rho), (duration + following) / 2)
-    return rho
+def _spin_echoes(durations_s: tuple[float, ...], directions: tuple[int, ...]) -> Timeline:
+    """Excite, then a chain of spin echoes of the given durations, each with its direction."""
+    orders = [(-1) ** (1 + len(durations_s) - k) for k in range(len(durations_s) + 1)]
+    turns = [Turn("excitation", 0.0, orders[0], 0)]
+    for k, (end_s, duration_s) in enumerate(zip(accumulate(durations_s), durations_s, strict=True)):
+        turns.append(Turn("refocusing", end_s - duration_s / 2, orders[k + 1], directions[k]))
+    return Timeline(tuple(turns), sum(durations_s))
 
 
-SEQUENCES: Mapping[SequenceName, Callable[[Spins, SequenceSettings], ComplexArray]] = {
+SEQUENCES: Mapping[SequenceName, Callable[[SequenceSettings], Timeline]] = {
     "press": press,
     "steam": steam,
     "slaser": slaser,
@@ -136,4 +179,4 @@ SEQUENCES: Mapping[SequenceName, Callable[[Spins, SequenceSettings], ComplexArra
     "spin_echo": spin_echo,
     "pulse_acquire": pulse_acquire,
 }
-"""Density matrix at the first point of the FID, by sequence name."""
+"""Timeline by sequence name."""

@@ -1,14 +1,15 @@
 """Simulate a basis set: the FID of each metabolite at unit concentration, for a given sequence."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from math import ceil, sqrt
 
 import numpy as np
 
-from mrspipe.basis.localisation import press_lines
-from mrspipe.basis.sequences import SEQUENCES, SequenceSettings, press_echo_times_s
-from mrspipe.basis.spin_dynamics import LineList, coupled_spins, detected_lines, merged_lines
+from mrspipe.basis.localisation import lines_of
+from mrspipe.basis.sequences import SequenceSettings
+from mrspipe.basis.spin_dynamics import LineList, merged_lines
 from mrspipe.core.arrays import ComplexArray, frozen_complex, frozen_float
 from mrspipe.core.axis import SpectralAxis
 from mrspipe.core.basis_set import BasisSet
@@ -61,6 +62,14 @@ def simulate_basis(
     )
 
 
+def with_reference(basis: BasisSet) -> BasisSet:
+    """Add a singlet of one proton at 0 ppm to every metabolite, by which LCModel's makebasis finds phase and shift."""
+    axis = basis.axis
+    step = 2j * np.pi * axis.offset_hz(0.0) - np.pi * basis.linewidth_hz
+    singlet = (basis.proton_amplitude or 1.0) * np.exp(step * axis.time_s)
+    return replace(basis, fids=basis.fids + singlet, made_by=f"{basis.made_by}, reference at 0 ppm")
+
+
 @lru_cache(maxsize=1024)
 def line_list(metabolite: str, sequence: SequenceSettings, spectrometer_hz: float) -> LineList:
     """Lines of one metabolite, remembered for the life of the process.
@@ -73,18 +82,16 @@ def line_list(metabolite: str, sequence: SequenceSettings, spectrometer_hz: floa
         Proton frequency, in Hz.
     """
     # Merged part by part: weak against the singlet of a methyl group is not weak in a multiplet.
-    parts = [merged_lines(_part_lines(part, sequence, spectrometer_hz)) for part in spin_system(metabolite).parts]
+    parts = [merged_lines(lines_of(part, sequence, spectrometer_hz)) for part in _parts(metabolite, sequence)]
     return LineList(
         frozen_float(np.concatenate([lines.frequency_hz for lines in parts])),
         frozen_complex(np.concatenate([lines.amplitude for lines in parts])),
     )
 
 
-def _part_lines(part: SpinPart, sequence: SequenceSettings, spectrometer_hz: float) -> list[LineList]:
-    if sequence.pulses == "shaped":
-        return press_lines(part, press_echo_times_s(sequence), sequence.pulse_shapes, spectrometer_hz)
-    detect = SEQUENCES[sequence.sequence]
-    return [detected_lines(spins, detect(spins, sequence)) for spins in coupled_spins(part, spectrometer_hz)]
+def _parts(metabolite: str, sequence: SequenceSettings) -> tuple[SpinPart, ...]:
+    parts = spin_system(metabolite).parts
+    return parts if sequence.nitrogen else tuple(replace(part, nitrogen_hz=()) for part in parts)
 
 
 def fid_of(lines: LineList, axis: SpectralAxis) -> ComplexArray:

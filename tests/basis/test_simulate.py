@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import minimize
 
 from mrspipe.basis.sequences import SequenceSettings
-from mrspipe.basis.simulate import fid_of, line_list, simulate_basis
+from mrspipe.basis.simulate import fid_of, line_list, simulate_basis, with_reference
 from mrspipe.basis.spin_dynamics import LineList
 from mrspipe.core.axis import SpectralAxis
 from mrspipe.core.errors import ConfigError
@@ -95,45 +95,69 @@ def test_an_unknown_metabolite_is_refused():
         simulate_basis(PRESS_32, AXIS, metabolites=("Unobtainium",))
 
 
-def test_all_metabolites_are_simulated_within_three_seconds():
+def test_all_metabolites_are_simulated_within_two_seconds():
     line_list.cache_clear()
     start = time.process_time()
     simulate_basis(PRESS_32, AXIS)
-    assert time.process_time() - start < 3.0
+    assert time.process_time() - start < 2.0
+
+
+def test_the_reference_is_a_singlet_of_one_proton_at_0_ppm():
+    basis = simulate_basis(PRESS_32, AXIS, metabolites=("NAA", "Cr"))
+    added = to_spectrum(with_reference(basis).fids - basis.fids)
+    assert AXIS.ppm[np.argmax(added[0].real)] == pytest.approx(0.0, abs=0.01)
+    np.testing.assert_allclose((with_reference(basis).fids - basis.fids)[:, 0], 1.0, atol=1e-12)
+
+
+def test_without_nitrogen_choline_compounds_are_as_if_they_had_none():
+    settings = PRESS_32.model_copy(update={"nitrogen": False})
+    with_, without = (line_list("PCh", one, 127.7e6) for one in (PRESS_32, settings))
+    # Three states of 14N split the lines of the CH2 groups.
+    assert with_.frequency_hz.size > 2 * without.frequency_hz.size
+    np.testing.assert_array_equal(
+        line_list("Glu", settings, 127.7e6).amplitude, line_list("Glu", PRESS_32, 127.7e6).amplitude
+    )
 
 
 # --- Real basis sets ---
 
-# The Siemens set was simulated with ideal pulses (GAMMA) and has its TE1 in the header: all but the metabolites with
-# other spin systems agree to 0.999. The others have real pulses, and TE1 is the one, to half a millisecond, at which
-# the coupled metabolites agree best. What remains is chemical-shift displacement (Lac and Asp of the Philips set),
-# finite pulses and other choices of spin systems (GABA, GSH, Asc and the choline part of GPC differ between the sets).
+# Pulses, echo time, TE1 and least correlation of each metabolite. The Siemens set was simulated with ideal pulses
+# (GAMMA) and has its TE1 in the header: 0.999, but for metabolites with other spin systems. The pulses of the others
+# are not known, and TE1 is the one, to half a millisecond, at which the coupled metabolites agree best. The challenge
+# set agrees with ideal pulses and not with the usual shaped ones (lactate 1.000 and 0.947), the Philips set with
+# shaped ones (lactate 0.997 and 0.899). Below 0.995 remain:
+# - GABA and GSH, whose spin systems differ between the three sets: GSH is 0.9995 here and 0.965 there. So does Asc:
+#   0.9999 here and 0.939 there, where it is 0.9994 with J(0, 3) = 4.6 Hz.
+# - PCh, Asp and Gln of the challenge set and Asp and PE of the Philips set, whose multiplets depend most on pulses.
 REAL = {
     "siemens_press30_3T": (
+        "ideal",
         0.030,
         0.0108,
         {
             "Glu": 0.999, "Gln": 0.999, "Ins": 0.999, "NAA": 0.999, "Tau": 0.999, "Lac": 0.999, "Asp": 0.999,
             "Glc": 0.999, "Ala": 0.999, "PCh": 0.999, "Cr": 0.999, "PCr": 0.999, "sIns": 0.999, "NAAG": 0.997,
-            "GPC": 0.99, "GABA": 0.98, "GSH": 0.96,
+            "GPC": 0.995, "GABA": 0.98, "GSH": 0.96,
         },
     ),
     "challenge_press30_3T_measuredMM": (
+        "ideal",
         0.030,
         0.011,
         {
             "Ins": 0.999, "NAA": 0.999, "Lac": 0.999, "Asc": 0.999, "PE": 0.999, "Ala": 0.999, "GPC": 0.999,
             "Cr": 0.999, "PCr": 0.999, "Gly": 0.999, "sIns": 0.999, "Glu": 0.998, "Glc": 0.998, "NAAG": 0.998,
-            "Tau": 0.998, "GABA": 0.99, "PCh": 0.99, "Asp": 0.99, "Gln": 0.99, "GSH": 0.97,
+            "Tau": 0.998, "GABA": 0.995, "PCh": 0.994, "Asp": 0.99, "Gln": 0.99, "GSH": 0.97,
         },
     ),
     "philips_press35_3T": (
+        "shaped",
         0.035,
         0.013,
         {
-            "Tau": 0.999, "GPC": 0.999, "PCh": 0.999, "Cr": 0.999, "PCr": 0.999, "sIns": 0.999, "Ins": 0.998,
-            "NAA": 0.995, "NAAG": 0.995, "Glu": 0.99, "GSH": 0.99, "PE": 0.98, "Gln": 0.98, "Asp": 0.95, "GABA": 0.95,
-            "Asc": 0.93, "Lac": 0.89,
+            "Tau": 0.999, "GPC": 0.999, "PCh": 0.999, "Cr": 0.999, "PCr": 0.999, "sIns": 0.999, "Ins": 0.999,
+            "NAA": 0.999, "GSH": 0.999, "NAAG": 0.998, "Glu": 0.997, "Lac": 0.996, "Gln": 0.996, "PE": 0.99,
+            "Asp": 0.985, "GABA": 0.985, "Asc": 0.93,
         },
     ),
 }  # fmt: skip
@@ -159,9 +183,9 @@ def _correlation(simulated, real, axis):
 @pytest.mark.real
 @pytest.mark.parametrize("file", REAL)
 def test_simulated_metabolites_look_like_those_of_a_real_basis_set(real_data, file):
-    echo_time_s, te1_s, claims = REAL[file]
+    pulses, echo_time_s, te1_s, claims = REAL[file]
     real = read_basis(real_data / "basis" / f"{file}.basis")
-    sequence = SequenceSettings(sequence="press", echo_time_s=echo_time_s, te1_s=te1_s)
+    sequence = SequenceSettings(sequence="press", echo_time_s=echo_time_s, te1_s=te1_s, pulses=pulses)
     simulated = simulate_basis(sequence, real.axis, metabolites=tuple(claims), linewidth_hz=0.0)
     found = {
         name: _correlation(simulated.fids[i], real.fids[real.names.index(name)], real.axis)

@@ -6,9 +6,21 @@ import numpy as np
 import pytest
 from scipy.linalg import expm
 
-from mrspipe.basis.sequences import SEQUENCES, SequenceSettings
+from mrspipe.basis import localisation, spin_dynamics
+from mrspipe.basis.designs import adiabatic_pulse, slr_pulse
+from mrspipe.basis.pulses import cayley_klein, ideal_pulse
+from mrspipe.basis.sequences import SequenceSettings
 from mrspipe.basis.simulate import fid_of
-from mrspipe.basis.spin_dynamics import LineList, coupled_spins, detected_lines, merged_lines
+from mrspipe.basis.spin_dynamics import (
+    LineList,
+    coupled_spins,
+    evolved,
+    in_equilibrium,
+    merged_lines,
+    propagators,
+    rotation_matrix,
+    turned,
+)
 from mrspipe.core.axis import SpectralAxis
 from mrspipe.physics.metabolites import METABOLITES, SpinPart, spin_system
 
@@ -23,10 +35,7 @@ SPECIAL = SequenceSettings(sequence="special", echo_time_s=0.0085)
 
 
 def lines_of(part, settings, f0=F0, **options):
-    detect = SEQUENCES[settings.sequence]
-    return merged_lines(
-        [detected_lines(spins, detect(spins, settings)) for spins in coupled_spins(part, f0)], **options
-    )
+    return merged_lines(localisation.lines_of(part, settings, f0), **options)
 
 
 def spin_echo(echo_time_s):
@@ -66,6 +75,30 @@ def test_a_doublet_evolves_with_the_cosine_of_its_coupling_in_a_spin_echo(echo_t
     # The lower line of a doublet turns backwards, the upper forwards; refocusing leaves only J.
     np.testing.assert_allclose(lines.amplitude, np.exp(1j * phase * np.array([-1, 1, -1, 1])) / 2, atol=1e-3)
     assert lines.amplitude.sum() == pytest.approx(2 * np.cos(phase), abs=2e-3)
+
+
+@pytest.mark.parametrize("echo_time_s", [0.010, 0.0377, 0.0721, 0.135])
+@pytest.mark.parametrize("delta_hz", [0.0, 4.0, 12.0, 300.0])
+def test_a_strongly_coupled_pair_evolves_as_its_analytic_solution_says(echo_time_s, delta_hz):
+    # From the two by two Hamiltonian of the states of opposite spins, with D^2 = delta^2 + J^2 and t = TE:
+    # S = cos(pi J t) (1 - 2 (J / D)^2 sin^2(pi D t / 2)) + (J / D) sin(pi J t) sin(pi D t).
+    coupling = 8.0
+    part = SpinPart((2.0, 2.0 + delta_hz / 127.7), (1, 1), ((0, 1, coupling),))
+    d = np.hypot(delta_hz, coupling)
+    phase, swing = np.pi * coupling * echo_time_s, np.pi * d * echo_time_s
+    expected = np.cos(phase) * (1 - 2 * (coupling / d) ** 2 * np.sin(swing / 2) ** 2)
+    expected += coupling / d * np.sin(phase) * np.sin(swing)
+    assert lines_of(part, spin_echo(echo_time_s)).amplitude.sum() / 2 == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("echo_time_s", [0.020, 0.0721, 0.1442])
+def test_the_neighbour_of_a_methyl_group_evolves_with_the_cube_of_the_cosine(echo_time_s):
+    coupling = 6.933
+    lines = lines_of(spin_system("Lac").parts[0], spin_echo(echo_time_s), f0=1e10, weakest=1e-3)
+    cosine = np.cos(np.pi * coupling * echo_time_s)
+    quartet = lines.frequency_hz > 2.7e4
+    assert lines.amplitude[quartet].sum().real == pytest.approx(cosine**3, abs=5e-3)
+    assert lines.amplitude[~quartet].sum().real == pytest.approx(3 * cosine, abs=5e-3)
 
 
 @pytest.mark.parametrize("settings", [PRESS, SLASER, spin_echo(0.03)], ids=lambda s: s.sequence)
@@ -113,6 +146,66 @@ def test_merging_keeps_the_sum_and_moves_no_line_out_of_its_cluster():
 def test_lines_below_the_weakest_are_dropped():
     lines = LineList(np.array([1.0, 2.0, 3.0]), np.array([1.0, 1e-4, 1e-2], dtype=complex))
     np.testing.assert_allclose(merged_lines([lines], weakest=1e-3).frequency_hz, [1.0, 3.0])
+
+
+# --- Pulses ---
+
+
+@pytest.mark.parametrize("spin", [0.5, 1.0, 1.5, 4.5])
+def test_a_rotation_of_any_spin_is_the_exponential_of_its_generators(spin):
+    m = np.arange(spin, -spin - 0.5, -1.0)
+    raising = np.diag(np.sqrt(spin * (spin + 1) - m[1:] * (m[1:] + 1)), k=1)
+    x, y, z = (raising + raising.T) / 2, (raising - raising.T) / 2j, np.diag(m)
+    axis = np.array([0.3, -1.7, 0.9])
+    half = expm(-1j * sum(n * s for n, s in zip(axis, (SX, SY, SZ), strict=True)))
+    expected = expm(-1j * sum(n * s for n, s in zip(axis, (x, y, z), strict=True)))
+    np.testing.assert_allclose(rotation_matrix(spin, half[:1, 0], half[1:, 0])[0], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("pulse", [slr_pulse("refocusing", 0.0065, 1200.0), adiabatic_pulse("goia", 0.0045, 8000.0)])
+def test_pulses_turn_and_do_not_lose_magnetisation(pulse):
+    for spins in coupled_spins(GLU, F0, carrier_hz=3.0 * F0 * 1e-6):
+        turn = propagators(spins, pulse, np.array([-400.0, 0.0, 900.0]))
+        unity = turn @ turn.conj().swapaxes(1, 2)
+        np.testing.assert_allclose(unity, np.broadcast_to(np.eye(32), unity.shape), atol=1e-12)
+
+
+def test_delays_and_pulses_conserve_trace_and_length_of_the_density_matrix():
+    pulse = slr_pulse("refocusing", 0.0065, 1200.0)
+    for spins in coupled_spins(GLU, F0, carrier_hz=3.0 * F0 * 1e-6):
+        rho = in_equilibrium(spins) + 0.1 * np.eye(32)
+        later = turned(evolved(spins, rho, 0.0123), propagators(spins, pulse, np.array([150.0])))[0]
+        assert np.trace(later) == pytest.approx(np.trace(rho))
+        assert np.linalg.norm(later) == pytest.approx(np.linalg.norm(rho))
+
+
+def test_a_delay_conserves_energy_and_z_magnetisation():
+    (spins,) = coupled_spins(FOUR_SPINS, F0)
+    rho = turned(in_equilibrium(spins), propagators(spins, ideal_pulse("excitation"), np.zeros(1)))[0]
+    later = evolved(spins, rho, 0.0123)
+    for conserved in (spins.energy_hz, spins.momentum):
+        assert np.diag(later) @ conserved == pytest.approx(np.diag(rho) @ conserved, abs=1e-9)
+
+
+def test_segments_of_a_pulse_converge_to_the_whole_hamiltonian(monkeypatch):
+    # Strang's splitting: four times shorter segments, sixteen times smaller errors.
+    pulse = slr_pulse("refocusing", 0.0065, 1200.0)
+    (spins,) = coupled_spins(FOUR_SPINS, F0, carrier_hz=3.0 * F0 * 1e-6)
+    found = []
+    for n in (4, 16, 64):
+        monkeypatch.setattr(spin_dynamics, "_n_segments", lambda *_, n=n: n)
+        found.append(propagators(spins, pulse, np.array([200.0])))
+    coarse, fine = (np.linalg.norm(one - found[-1]) / np.linalg.norm(found[-1]) for one in found[:-1])
+    assert fine < coarse / 10
+    assert fine < 5e-3
+
+
+def test_a_lone_spin_is_turned_by_the_parameters_of_the_pulse():
+    pulse = adiabatic_pulse("goia", 0.0045, 8000.0)
+    (spins,) = coupled_spins(SpinPart((3.5,), (1,)), F0, carrier_hz=3.0 * F0 * 1e-6)
+    a, b = cayley_klein(pulse, np.array([300.0]), 0.5 * F0 * 1e-6)
+    turn = propagators(spins, pulse, np.array([300.0]))[0]
+    np.testing.assert_allclose(np.abs(turn[:, 0]), np.abs([a[0], b[0]]), atol=1e-12)
 
 
 # --- The slow twin: Kronecker products of spins 1/2, matrix exponentials, crushers as averages over phases ---

@@ -17,8 +17,8 @@ PROTONS = {
     "GSH": 10, "Asp": 3, "Asc": 4, "Tau": 4, "Lac": 4, "PE": 4, "Gly": 2, "Glc": 7, "Ala": 4,
 }  # fmt: skip
 EXTRA_PROTONS = {
-    "Ace": 3, "Acn": 6, "AcAc": 5, "bHB": 6, "Cho": 13, "EA": 4, "EtOH": 5, "Glyc": 5, "2HG": 5, "Pyr": 3, "Ser": 3,
-    "Suc": 4, "Thr": 5, "Val": 8, "aGlc": 7, "bGlc": 7,
+    "Ace": 3, "Acn": 6, "AcAc": 5, "bHB": 6, "Cho": 13, "Cys": 3, "EA": 4, "EtOH": 5, "Glyc": 5, "GSSG": 20, "2HG": 5,
+    "Pyr": 3, "Ser": 3, "Suc": 4, "Thr": 5, "Val": 8, "aGlc": 7, "bGlc": 7,
 }  # fmt: skip
 
 
