@@ -91,9 +91,9 @@ class FitSettings(Settings):
     """Part of the FID that is used, in s; later points hold only noise in vivo."""
     max_shift_ppm: Positive = 0.4
     """Largest shift that referencing looks for, in ppm."""
-    spline_functions_per_ppm: Positive = 16.0
+    spline_functions_per_ppm: Positive = 20.0
     """Density of the baseline's B-splines; their stiffness is chosen from the data."""
-    baseline_ed_range: tuple[float, float] = (2.2, 60.0)
+    baseline_ed_range: tuple[float, float] = (2.2, 75.0)
     """Smallest and largest effective dimension of the baseline that are tried."""
     max_iterations: Annotated[int, Field(ge=1)] = 40
     """Most Levenberg-Marquardt iterations of one stage."""
