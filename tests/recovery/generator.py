@@ -232,7 +232,8 @@ def t2_widths_hz() -> FloatArray:
 
 def tone(ppm: float) -> ComplexArray:
     """Undamped oscillation of unit amplitude at a chemical shift, shape (n_points,)."""
-    return np.exp(2j * np.pi * AXIS.offset_hz(ppm) * AXIS.time_s)
+    oscillation: ComplexArray = np.exp(2j * np.pi * AXIS.offset_hz(ppm) * AXIS.time_s)
+    return oscillation
 
 
 def _observed(
@@ -258,8 +259,9 @@ def _observed(
 def _noise(rng: np.random.Generator, correlation: float) -> ComplexArray:
     """Complex noise with unit variance of each part; each sample repeats a share of the one before."""
     white = rng.standard_normal((2, AXIS.n_points + 1))
-    noise: ComplexArray = (white[0] + 1j * white[1]).astype(np.complex128)
-    return (noise[1:] + correlation * noise[:-1]) / np.sqrt(1 + correlation**2)
+    samples = white[0] + 1j * white[1]
+    noise: ComplexArray = (samples[1:] + correlation * samples[:-1]) / np.sqrt(1 + correlation**2)
+    return noise
 
 
 def _signal(fid: ComplexArray) -> Signal:

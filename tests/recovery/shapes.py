@@ -37,12 +37,12 @@ _N_NEAR = 40
 # Invented lines. Share of the widths that is Lorentzian in Hz, shape and scale in Hz of a gamma distribution of
 # fields: its skewness is 2 / sqrt(shape), to higher or lower frequency by the sign of the scale. Assumed.
 _FIELDS = ((2.0, 3.0, 1.4), (2.5, 5.0, -1.0), (1.5, 8.0, 0.9))
-# Invented macromolecules: position in ppm, width in Hz, height relative to the first, mean in Hz of an exponential
+# Invented macromolecules: position in ppm, width in Hz, height relative to the first, mean in Hz of the exponential
 # distribution of shifts that skews the line. Assumed; places after the naming of Cudalbu 2021, doi 10.1002/nbm.4393.
 _INVENTED = (
-    (0.90, 14, 1.00, 5), (1.20, 14, 0.50, -4), (1.41, 17, 0.85, 6), (1.63, 20, 0.55, -8), (1.86, 18, 0.45, 6),
-    (2.03, 18, 1.15, 5), (2.13, 20, 0.65, 8), (2.30, 22, 0.60, -9), (2.57, 24, 0.20, 0), (2.72, 20, 0.18, 5),
-    (2.98, 15, 0.42, 4), (3.20, 24, 0.20, -6), (3.69, 18, 0.45, 8), (3.80, 16, 0.40, -4), (3.93, 20, 0.45, 6),
+    (0.90, 14, 1.00, 5), (1.21, 14, 0.55, -4), (1.40, 17, 0.85, 6), (1.63, 20, 0.70, -8), (1.86, 20, 0.50, 6),
+    (2.03, 18, 1.10, 5), (2.15, 20, 0.55, 8), (2.31, 22, 0.50, -9), (2.57, 24, 0.20, 0), (2.72, 20, 0.18, 5),
+    (2.98, 15, 0.38, 4), (3.20, 24, 0.12, -6), (3.69, 18, 0.42, 8), (3.80, 16, 0.40, -4), (3.93, 20, 0.42, 6),
 )  # fmt: skip
 # Exponent p of the decay exp(-(2 w t)^p), which is between Lorentzian (1) and Gaussian (2).
 _EXPONENT = 1.4
@@ -90,7 +90,9 @@ def measured_shapes(folder: Path) -> Shapes:
 def _macromolecule(ppm: float, width_hz: float, skew_hz: float) -> ComplexArray:
     """A line of about unit area times width, neither Lorentzian nor Gaussian nor symmetric."""
     decay = np.exp(-((2.0 * width_hz * AXIS.time_s) ** _EXPONENT))
-    return width_hz * tone(ppm) * decay / (1 - 2j * np.pi * skew_hz * AXIS.time_s)
+    # An exponential distribution of shifts with its mean, the skew, taken out again.
+    skew = 2j * np.pi * skew_hz * AXIS.time_s
+    return width_hz * tone(ppm) * decay * np.exp(-skew) / (1 - skew)
 
 
 def _sampled_as_ours(signal: Signal) -> ComplexArray:
