@@ -76,6 +76,21 @@ class FitPriors(Settings):
     """SD of that deviation where the measured spectrum is zero, relative to its largest value."""
 
 
+class JointPriors(Settings):
+    """How alike spectra of one subject are: standard deviations (SD) of a spectrum's difference from their average."""
+
+    metabolites: Positive = 0.1
+    """SD of the metabolites whose change is not asked for, relative to their amplitude."""
+    floor_of_tcr: Positive = 0.05
+    """Amplitude, relative to tCr, that this is at least relative to, so that small ones are not held fast."""
+    macromolecules: Positive = 0.04
+    """SD of the macromolecules at any chemical shift, relative to their value there and a tenth of the largest."""
+    line_shape: Positive = 0.3
+    """SD of single widths, shifts and the shape of the common line, relative to that between people."""
+    baseline: Positive = 0.5
+    """SD of the baseline's deviation from the subject's, relative to that of the baseline itself."""
+
+
 class FitSettings(Settings):
     """How a spectrum is fitted."""
 
@@ -101,5 +116,7 @@ class FitSettings(Settings):
     """A stage ends when an iteration lowers the objective (minus twice the log posterior) by less than this."""
     allow_basis_mismatch: bool = False
     """Fit with a basis set of another echo time or field nevertheless."""
+    joint: JointPriors = JointPriors()
+    """Several spectra of one subject fitted together."""
     priors: FitPriors = FitPriors()
     """Soft constraints."""

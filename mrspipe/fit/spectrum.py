@@ -38,8 +38,8 @@ _LARGEST_ECHO_TIME_DIFFERENCE_S = 0.001
 
 
 @dataclass(frozen=True, eq=False)
-class _Task:
-    """What is the same for all spectra of a study."""
+class FitTask:
+    """What is the same for all spectra of a study: basis set, settings, and the nuisance model, generic and used."""
 
     basis: BasisSet
     prepared: Prepared
@@ -49,15 +49,35 @@ class _Task:
 
 
 @dataclass(frozen=True, eq=False)
-class _Fitted:
-    """A spectrum's best point and what it is relative to."""
+class FittedSpectrum:
+    """A spectrum's best point and what it is relative to.
 
+    Parameters
+    ----------
+    task : FitTask
+    problem : Problem
+        In units of the noise; its data are those that the fit saw, outliers tamed.
+    data : float array, shape (n_ppm,)
+        As measured, in units of the noise.
+    solution : Solution
+    scale : Scale
+    reference : Reference
+    sigma : float
+        Standard deviation of the noise.
+    """
+
+    task: FitTask
     problem: Problem
     data: FloatArray
     solution: Solution
     scale: Scale
     reference: Reference
     sigma: float
+
+    @property
+    def misfit(self) -> float:
+        """Residual in units of the noise, at least 1: what the model misses widens the standard errors."""
+        return max(1.0, float(np.std(_residual(self.problem, self.solution, self.problem.data))))
 
 
 def fit_spectrum(
@@ -88,8 +108,14 @@ def fit_spectrum(
     AnalysisError
         The spectrum is too narrow, or its noise cannot be measured.
     """
-    task = _task(signal, basis, settings, learned)
-    return _result(_fit(signal, task), task)
+    return result_of(fit_point(signal, basis, settings, learned))
+
+
+def fit_point(
+    signal: Signal, basis: BasisSet, settings: FitSettings, learned: LearnedMacromolecules | None = None
+) -> FittedSpectrum:
+    """Fit a spectrum as `fit_spectrum` does, and give the point itself."""
+    return _fit(signal, _task(signal, basis, settings, learned))
 
 
 def fit_for_learning(
@@ -116,16 +142,15 @@ def fit_for_learning(
     ConfigError, AnalysisError
         As `fit_spectrum`.
     """
-    task = _task(signal, basis, settings.model_copy(update={"mm": "study"}), learned)
-    fitted = _fit(signal, task)
-    misfit = _misfit(fitted.problem, fitted.solution)
+    fitted = fit_point(signal, basis, settings.model_copy(update={"mm": "study"}), learned)
+    task, misfit = fitted.task, fitted.misfit
     information, moment = nuisance_likelihood(
         fitted.problem, fitted.solution, task.prepared.roles, task.nuisance, fitted.scale, misfit
     )
     return MacromoleculePosterior(task.prepared.roles.metabolites, task.generic, information, moment, misfit**-2.0)
 
 
-def _task(signal: Signal, basis: BasisSet, settings: FitSettings, learned: LearnedMacromolecules | None) -> _Task:
+def _task(signal: Signal, basis: BasisSet, settings: FitSettings, learned: LearnedMacromolecules | None) -> FitTask:
     _check_basis(signal, basis, settings)
     prepared = prepare(basis, signal.axis, settings)
     roles, priors = prepared.roles, settings.priors
@@ -133,18 +158,18 @@ def _task(signal: Signal, basis: BasisSet, settings: FitSettings, learned: Learn
         measured = Nuisance.generic(prepared.measured_smooth, roles.metabolites, priors)
         deviation = spread(measured.smooth.mean, priors.mm_deviation_sd, priors.mm_deviation_floor_sd)
         measured = replace(measured, smooth=SmoothShape(measured.smooth.mean, deviation))
-        return _Task(basis, prepared, settings, measured, measured)
+        return FitTask(basis, prepared, settings, measured, measured)
     generic = Nuisance.generic(prepared.generic_smooth, roles.metabolites, priors)
     nuisance = learned.for_fit(roles.metabolites, generic) if learned is not None else generic
-    return _Task(basis, prepared, settings, generic, nuisance)
+    return FitTask(basis, prepared, settings, generic, nuisance)
 
 
-def _fit(signal: Signal, task: _Task) -> _Fitted:
+def _fit(signal: Signal, task: FitTask) -> FittedSpectrum:
     sigma = noise_sd(signal, task.prepared.grid)
     reference = _reference(signal, task)
     data = _referenced(signal, reference, task.prepared) / sigma
     problem, solution, scale = _staged_fit(data, reference.amplitude / sigma, task)
-    return _Fitted(problem, data, solution, scale, reference, sigma)
+    return FittedSpectrum(task, problem, data, solution, scale, reference, sigma)
 
 
 def _check_basis(signal: Signal, basis: BasisSet, settings: FitSettings) -> None:
@@ -167,7 +192,7 @@ def _check_basis(signal: Signal, basis: BasisSet, settings: FitSettings) -> None
         )
 
 
-def _reference(signal: Signal, task: _Task) -> Reference:
+def _reference(signal: Signal, task: FitTask) -> Reference:
     grid, names = task.prepared.grid, task.prepared.roles.metabolites
     data = grid.to_time(grid.spectra(signal.fid, signal.axis))
     metabolites = task.prepared.model.basis_signals[: len(names)]
@@ -183,7 +208,7 @@ def _referenced(signal: Signal, reference: Reference, prepared: Prepared) -> Flo
     return prepared.grid.spectra(fid, signal.axis)[prepared.model.window].real
 
 
-def _staged_fit(data: FloatArray, amplitude: float, task: _Task) -> tuple[Problem, Solution, Scale]:
+def _staged_fit(data: FloatArray, amplitude: float, task: FitTask) -> tuple[Problem, Solution, Scale]:
     """Fit coarsely, choose the baseline, fit everything, choose the baseline again, finish."""
     prepared, settings = task.prepared, task.settings
     layout = prepared.model.layout
@@ -243,18 +268,18 @@ def _minimise(
 
 
 def _with_chosen_baseline(
-    problem: Problem, solution: Solution, scale: Scale, task: _Task, known: float | None
+    problem: Problem, solution: Solution, scale: Scale, task: FitTask, known: float | None
 ) -> Problem:
     rows, prepared = _rows(scale, task), task.prepared
     stiffness = choose_stiffness(prepared.base, solution.columns, problem.data, rows, prepared.stiffnesses, known)
     return replace(problem, amplitude_prior=rows, stiffness=stiffness)
 
 
-def _rows(scale: Scale, task: _Task) -> AmplitudePriors:
+def _rows(scale: Scale, task: FitTask) -> AmplitudePriors:
     return amplitude_priors(task.prepared.roles, task.nuisance, task.settings.priors.creatine_fraction, scale)
 
 
-def _first_scale(amplitude: float, task: _Task) -> Scale:
+def _first_scale(amplitude: float, task: FitTask) -> Scale:
     """Scale from the reference alone: MM09 is about as large as two protons of creatine (assumed, only a start)."""
     basis, measured = task.basis, task.prepared.measured_smooth
     proton = basis.proton_amplitude
@@ -269,7 +294,7 @@ def _first_scale(amplitude: float, task: _Task) -> Scale:
     return Scale(amplitude, common / abs(resembles))
 
 
-def _scale_of(solution: Solution, before: Scale, task: _Task) -> Scale:
+def _scale_of(solution: Solution, before: Scale, task: FitTask) -> Scale:
     """Scale from a fit; an implausible one (not positive) is not taken over."""
     roles = task.prepared.roles
     creatine = float(roles.total_creatine @ solution.amplitudes)
@@ -282,7 +307,9 @@ def _scale_of(solution: Solution, before: Scale, task: _Task) -> Scale:
     )
 
 
-def _result(fitted: _Fitted, task: _Task) -> FitResult:
+def result_of(fitted: FittedSpectrum) -> FitResult:
+    """Amplitudes, covariances, curves and advice of a fitted spectrum."""
+    task = fitted.task
     problem, solution, sigma = fitted.problem, fitted.solution, fitted.sigma
     prepared, roles = task.prepared, task.prepared.roles
     n_names = len(roles.metabolites)
@@ -292,9 +319,9 @@ def _result(fitted: _Fitted, task: _Task) -> FitResult:
     result = FitResult(
         names=roles.metabolites,
         amplitudes=solution.amplitudes[:n_names] * sigma,
-        covariance=amplitude_covariance(problem, solution, n_names) * sigma**2 * _misfit(problem, solution) ** 2,
+        covariance=amplitude_covariance(problem, solution, n_names) * sigma**2 * fitted.misfit**2,
         crlb_covariance=cramer_rao_bound(problem, solution, n_names) * sigma**2,
-        nuisance=_nuisance(fitted, task.basis),
+        nuisance=_nuisance(fitted),
         ppm=prepared.model.ppm,
         data=fitted.data * sigma,
         fit=without_baseline + baseline,
@@ -310,15 +337,10 @@ def _result(fitted: _Fitted, task: _Task) -> FitResult:
     return replace(result, advice=advice_for(result, fitted.scale.total_creatine * sigma, task.settings))
 
 
-def _macromolecule_model(task: _Task) -> str:
+def _macromolecule_model(task: FitTask) -> str:
     if task.prepared.roles.measured_mm:
         return "measured shape with deviations"
     return "smooth shape" if task.nuisance is task.generic else "study-learned smooth shape"
-
-
-def _misfit(problem: Problem, solution: Solution) -> float:
-    """Residual in units of the noise, at least 1: what the model misses widens the standard errors."""
-    return max(1.0, float(np.std(_residual(problem, solution, problem.data))))
 
 
 def _residual(problem: Problem, solution: Solution, data: FloatArray) -> FloatArray:
@@ -328,7 +350,7 @@ def _residual(problem: Problem, solution: Solution, data: FloatArray) -> FloatAr
     return data - solution.spectrum - baseline
 
 
-def _nuisance(fitted: _Fitted, basis: BasisSet) -> Mapping[str, float]:
+def _nuisance(fitted: FittedSpectrum) -> Mapping[str, float]:
     problem, theta = fitted.problem, fitted.solution.theta
     layout = problem.model.layout
     width_ppm = problem.model.ppm[-1] - problem.model.ppm[0]
@@ -337,12 +359,12 @@ def _nuisance(fitted: _Fitted, basis: BasisSet) -> Mapping[str, float]:
         "shift_hz": float(fitted.reference.shift_hz + theta[layout.SHIFT]),
         "phase0_deg": float((phase + 180) % 360 - 180),
         "phase1_deg_per_ppm": float(np.rad2deg(theta[layout.PHASE1])),
-        "lorentz_hz": float(theta[layout.LORENTZ] + basis.linewidth_hz),
+        "lorentz_hz": float(theta[layout.LORENTZ] + fitted.task.basis.linewidth_hz),
         "gauss_hz": float(np.sqrt(max(theta[layout.GAUSS], 0.0))),
         "t2_contrast": float(theta[layout.T2]),
         "shape_distance": float(np.sqrt(np.mean((theta[layout.SHAPE] / problem.theta_sd[layout.SHAPE]) ** 2))),
         "baseline_ed_per_ppm": float(problem.base.effective_dimension(problem.stiffness) / width_ppm),
-        "misfit": _misfit(problem, fitted.solution),
+        "misfit": fitted.misfit,
         "outlier_pct": float(100 * np.mean(np.abs(fitted.data - problem.data) > 1e-9)),
         "n_at_bound": float(np.sum(np.abs(theta - problem.theta_mean) > 0.999 * FARTHEST_SD * problem.theta_sd)),
     }

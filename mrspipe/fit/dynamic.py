@@ -1,0 +1,297 @@
+"""Spectra of one subject fitted together: what changed between them, with its standard error.
+
+Two spectra of one subject share nearly everything: macromolecules, line shape, and the metabolites that nobody expects
+to change. A fit of each alone cannot know that, and errors that both make do not cancel, because each is drawn anew by
+noise. Here the likelihoods of the separate fits, each taken as Gaussian about its best point, meet one prior::
+
+    value in a spectrum = value of the subject + difference of the spectrum
+    value of the subject ~ N(generic or study's value, its variance)
+    difference           ~ N(0, variance of the kind of parameter)
+
+The metabolite whose change is asked for may differ freely; others are expected to stay within `JointPriors`. Phase,
+shift, width and overall gain belong to each spectrum alone, so that narrower lines (blood oxygenation) or another
+receiver gain are no change. Baselines are smooth curves of their own around a common one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from mrspipe.core.arrays import FloatArray, IntArray
+from mrspipe.core.basis_set import BasisSet
+from mrspipe.core.errors import ConfigError
+from mrspipe.core.results import SUMS, FitResult
+from mrspipe.core.signal import Signal
+from mrspipe.fit.learning import LearnedMacromolecules
+from mrspipe.fit.settings import FitSettings, JointPriors
+from mrspipe.fit.spectrum import FittedSpectrum, fit_point, result_of
+
+# Amplitudes of the subject are left to the data: SD of a flat prior, relative to tCr.
+_FLAT = 30.0
+# Gains of the spectra may differ by this much, relative; far more than they do.
+_GAIN = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """Change of a ratio to total creatine between two spectra, and its standard error (SE).
+
+    Parameters
+    ----------
+    metabolite : str
+    first, second : int
+        Places of the spectra; the change is second minus first.
+    value, se : float
+        Change of the ratio.
+    reference : float
+        Ratio in the first spectrum.
+    separate, separate_se : float
+        The same from fits of each spectrum alone.
+    """
+
+    metabolite: str
+    first: int
+    second: int
+    value: float
+    se: float
+    reference: float
+    separate: float
+    separate_se: float
+
+
+@dataclass(frozen=True, eq=False)
+class JointFit:
+    """Spectra of one subject and what they say together.
+
+    Parameters
+    ----------
+    fits : tuple of FitResult
+        Each spectrum alone.
+    """
+
+    fits: tuple[FitResult, ...]
+    _spectra: tuple["_Spectrum", ...]
+    _priors: JointPriors
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Fitted metabolites."""
+        return self.fits[0].names
+
+    def ratios(self, metabolite: str) -> tuple[FloatArray, FloatArray] | None:
+        """Ratio to tCr in each spectrum when this metabolite alone may change freely.
+
+        Returns
+        -------
+        ratios : float array, shape (n_spectra,)
+        covariance : float array, shape (n_spectra, n_spectra)
+        None when the metabolite or creatine is not among those fitted.
+        """
+        members, creatine = self._members(metabolite), self._members("tCr")
+        if not members.size or not creatine.size:
+            return None
+        mean, covariance = _posterior(self._spectra, members, self._priors)
+        n_each = self._spectra[0].information.shape[0]
+        values, slopes = [], np.zeros((len(self._spectra), mean.size))
+        for s in range(len(self._spectra)):
+            start = s * n_each
+            total = mean[start + creatine].sum()
+            ratio = mean[start + members].sum() / total
+            slopes[s, start + members] += 1 / total
+            slopes[s, start + creatine] -= ratio / total
+            values.append(ratio)
+        return np.array(values), slopes @ covariance @ slopes.T
+
+    def change(self, metabolite: str, first: int = 0, second: int = 1) -> Change | None:
+        """Change of the ratio to tCr from one spectrum to another; None when it was not fitted."""
+        found = self.ratios(metabolite)
+        if found is None:
+            return None
+        ratios, covariance = found
+        pick = np.zeros(len(ratios))
+        pick[second], pick[first] = 1.0, -1.0
+        alone = [_ratio_alone(self.fits[index], metabolite) for index in (first, second)]
+        return Change(
+            metabolite=metabolite,
+            first=first,
+            second=second,
+            value=float(pick @ ratios),
+            se=float(np.sqrt(pick @ covariance @ pick)),
+            reference=float(ratios[first]),
+            separate=alone[1][0] - alone[0][0],
+            separate_se=float(np.hypot(alone[0][1], alone[1][1])),
+        )
+
+    def _members(self, metabolite: str) -> IntArray:
+        members = SUMS.get(metabolite, (metabolite,))
+        return np.array([index for index, name in enumerate(self.names) if name in members], dtype=int)
+
+
+def fit_jointly(
+    signals: Sequence[Signal], basis: BasisSet, settings: FitSettings, learned: LearnedMacromolecules | None = None
+) -> JointFit:
+    """Fit spectra of one subject together.
+
+    Parameters
+    ----------
+    signals : sequence of Signal
+        At least two, on axes of one dwell time and length.
+    basis : BasisSet
+    settings : FitSettings
+    learned : LearnedMacromolecules, optional
+        Nuisance model of the study.
+
+    Returns
+    -------
+    JointFit
+
+    Raises
+    ------
+    ConfigError
+        There are fewer than two spectra, or they were sampled differently.
+    """
+    if len(signals) < 2:
+        raise ConfigError("A joint fit needs at least two spectra of a subject.", code="joint")
+    sampling = {(signal.axis.n_points, signal.axis.dwell_s) for signal in signals}
+    if len(sampling) > 1:
+        raise ConfigError(
+            "Spectra of one subject that were sampled differently cannot be fitted together.",
+            cure="Fit them separately.",
+            code="joint",
+        )
+    points = [fit_point(signal, basis, settings, learned) for signal in signals]
+    spectra = tuple(_linearised(point) for point in points)
+    return JointFit(tuple(result_of(point) for point in points), spectra, settings.joint)
+
+
+@dataclass(frozen=True, eq=False)
+class _Spectrum:
+    """A spectrum's likelihood about its best point, in natural units.
+
+    The parameters are amplitudes relative to tCr, macromolecules relative to their common amplitude, the nonlinear
+    parameters, and the baseline's coefficients.
+    """
+
+    information: FloatArray
+    moment: FloatArray
+    mean: FloatArray
+    sd: FloatArray
+    smooth_rows: FloatArray
+    best: FloatArray
+    baseline_sd: FloatArray
+    parts: "_Parts"
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Where the parameters of a spectrum stand."""
+
+    metabolites: slice
+    smooth: slice
+    own: slice
+    shared: slice
+    baseline: slice
+
+
+def _linearised(point: FittedSpectrum) -> _Spectrum:
+    problem, solution, roles = point.problem, point.solution, point.task.prepared.roles
+    layout, base = problem.model.layout, problem.base
+    n_linear, n_theta = solution.amplitudes.size, layout.size
+    slopes = problem.model.derivative(solution.theta, solution.evaluation, solution.amplitudes)
+    unit = np.ones(n_linear)
+    unit[: roles.n_basis], unit[roles.n_basis :] = point.scale.total_creatine, point.scale.macromolecules
+    # The baseline in units of its own prior: stiffness times penalty is its inverse variance.
+    jacobian = np.hstack([solution.columns * unit, slopes, base.functions])
+    best = np.concatenate([solution.amplitudes / unit, solution.theta, np.zeros(base.penalty.size)])
+    misfit = point.misfit
+    at_zero = problem.data - solution.spectrum + jacobian @ best
+    nuisance, names = point.task.nuisance, roles.metabolites
+    mean, sd = np.zeros(n_linear), np.full(n_linear, _FLAT)
+    for index, name in enumerate(names):
+        if name in nuisance.ratios:
+            mean[index], sd[index] = nuisance.ratios[name].mean, nuisance.ratios[name].sd
+    with np.errstate(divide="ignore"):
+        baseline_sd = misfit / np.sqrt(problem.stiffness * base.penalty)
+    end = n_linear + n_theta
+    parts = _Parts(
+        metabolites=slice(0, roles.n_basis),
+        smooth=slice(roles.n_basis, n_linear),
+        own=slice(n_linear, n_linear + layout.T2),
+        shared=slice(n_linear + layout.T2, end),
+        baseline=slice(end, end + base.penalty.size),
+    )
+    return _Spectrum(
+        information=jacobian.T @ jacobian / misfit**2,
+        moment=jacobian.T @ at_zero / misfit**2,
+        mean=np.concatenate([mean, problem.theta_mean, np.zeros(base.penalty.size)]),
+        sd=np.concatenate([sd, problem.theta_sd, np.minimum(baseline_sd, 1e6)]),
+        smooth_rows=nuisance.smooth.rows,
+        best=best,
+        baseline_sd=np.minimum(baseline_sd, 1e6),
+        parts=parts,
+    )
+
+
+def _posterior(spectra: Sequence[_Spectrum], free: IntArray, priors: JointPriors) -> tuple[FloatArray, FloatArray]:
+    """Mean and covariance of all parameters of all spectra, one spectrum after the other."""
+    n_spectra, n_each = len(spectra), spectra[0].information.shape[0]
+    average = 1 / n_spectra
+    subject, subject_mean = _subject_precision(spectra)
+    difference = _difference_precision(spectra, free, priors)
+    # Exchangeable spectra: the prior of their mean, and that of what is left when the mean is taken out.
+    between = np.eye(n_spectra) - average
+    precision = np.kron(np.full((n_spectra, n_spectra), average**2), subject) + np.kron(between, difference)
+    moment = np.tile(subject @ subject_mean * average, n_spectra)
+    for s, spectrum in enumerate(spectra):
+        block = slice(s * n_each, (s + 1) * n_each)
+        precision[block, block] += spectrum.information
+        moment[block] += spectrum.moment
+    scale = 1 / np.sqrt(np.diag(precision))
+    factor = cho_factor(precision * np.outer(scale, scale))
+    mean = scale * cho_solve(factor, scale * moment)
+    covariance = cho_solve(factor, np.diag(scale)) * scale[:, None]
+    return mean, covariance
+
+
+def _subject_precision(spectra: Sequence[_Spectrum]) -> tuple[FloatArray, FloatArray]:
+    """Prior precision and mean of the average over the spectra."""
+    first = spectra[0]
+    sd = np.mean([spectrum.sd for spectrum in spectra], axis=0)
+    mean = np.mean([spectrum.mean for spectrum in spectra], axis=0)
+    precision = np.diag(sd**-2.0)
+    smooth = first.parts.smooth
+    precision[smooth, smooth] = first.smooth_rows.T @ first.smooth_rows
+    return precision, mean
+
+
+def _difference_precision(spectra: Sequence[_Spectrum], free: IntArray, priors: JointPriors) -> FloatArray:
+    """Prior precision of a spectrum's difference from the average."""
+    first, parts = spectra[0], spectra[0].parts
+    average = np.mean([spectrum.best for spectrum in spectra], axis=0)
+    sd = first.sd.copy()
+    relative = np.maximum(np.abs(average[parts.metabolites]), priors.floor_of_tcr)
+    sd[parts.metabolites] = priors.metabolites * relative
+    sd[free] = _FLAT
+    smooth = average[parts.smooth]
+    sd[parts.smooth] = priors.macromolecules * (np.abs(smooth) + 0.1 * np.abs(smooth).max())
+    sd[parts.shared] *= priors.line_shape
+    sd[parts.baseline] = priors.baseline * np.mean([spectrum.baseline_sd for spectrum in spectra], axis=0)
+    precision = np.diag(sd**-2.0)
+    # A gain of its own multiplies all amplitudes of a spectrum: a direction with next to no prior.
+    gain = np.zeros_like(sd)
+    amplitudes = slice(parts.metabolites.start, parts.smooth.stop)
+    gain[amplitudes] = average[amplitudes]
+    along = precision @ gain
+    return np.asarray(precision - np.outer(along, along) / (gain @ along + _GAIN**-2))
+
+
+def _ratio_alone(fit: FitResult, metabolite: str) -> tuple[float, float]:
+    row, creatine = fit.weights(metabolite), fit.weights("tCr")
+    if row is None or creatine is None:
+        return float("nan"), float("nan")
+    total = float(creatine @ fit.amplitudes)
+    ratio = float(row @ fit.amplitudes) / total
+    slope = (row - ratio * creatine) / total
+    return ratio, float(np.sqrt(slope @ fit.covariance @ slope))
