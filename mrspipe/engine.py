@@ -5,10 +5,12 @@ thread in every worker: processes are the parallelism, and threads beside them o
 """
 
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
+from functools import cache
 from multiprocessing import active_children, get_context
 from typing import TypeVar
 
@@ -62,10 +64,13 @@ class Workers:
     ----------
     n_procs : int
         Worker processes; 0: one for each core this process may use, 1: no workers.
+    fewest_jobs : int, optional
+        With ``n_procs`` 0 and fewer jobs than this, none: each worker needs a while to start.
     """
 
-    def __init__(self, n_procs: int) -> None:
+    def __init__(self, n_procs: int, *, fewest_jobs: int = 2) -> None:
         self._n_procs = n_procs or usable_cores()
+        self._fewest_jobs = 2 if n_procs else fewest_jobs
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> "Workers":
@@ -99,8 +104,8 @@ class Workers:
         list
             One result a job, in the order of the jobs.
         """
-        if min(self._n_procs, len(jobs)) <= 1:
-            return [_reported(_single_threaded(work, job), done) for job in jobs]
+        if self._n_procs == 1 or len(jobs) < self._fewest_jobs:
+            return _run_here(work, jobs, done)
         results: dict[int, Result] = {}
         # A worker that dies takes its pool with it, and with it the jobs of the others. They get a second pool; what
         # breaks that too runs alone, and only a job whose own worker dies is lost.
@@ -151,11 +156,35 @@ class Workers:
             worker.terminate()
 
 
+def _run_here(work: Callable[[Job], Result], jobs: Sequence[Job], done: Callable[[Result], None]) -> list[Result]:
+    results: list[Result] = []
+    with ExitStack() as limits:
+        n_modules = 0
+        for job in jobs:
+            # Libraries come with modules; to look for them is slow beside a quick job.
+            if len(sys.modules) > n_modules:
+                limits.enter_context(_one_thread())
+                n_modules = len(sys.modules)
+            results.append(_reported(work(job), done))
+    return results
+
+
 def _single_threaded(work: Callable[[Job], Result], job: Job) -> Result:
+    """Run a job in a worker, which keeps to one thread until it ends."""
+    _keep_one_thread(len(sys.modules))
+    return work(job)
+
+
+@cache
+def _keep_one_thread(_n_modules: int) -> None:
+    _one_thread()
+
+
+def _one_thread() -> AbstractContextManager[object]:
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1):
-        return work(job)
+    limits: AbstractContextManager[object] = threadpool_limits(1)
+    return limits
 
 
 def _reported(result: Result, done: Callable[[Result], None]) -> Result:
