@@ -170,6 +170,7 @@ def fit(
         float | None, typer.Option("--spectrometer-mhz", help="Frequency of RAW files, in MHz.")
     ] = None,
     te_ms: Annotated[float | None, typer.Option("--te-ms", help="Echo time of RAW files, in ms.")] = None,
+    figures: Annotated[bool, typer.Option("--figures/--no-figures", help="Draw each fit (fit.svg).")] = True,
     n_procs: Processes = None,
     quiet: Quiet = False,
 ) -> None:
@@ -190,7 +191,7 @@ def fit(
         te_ms * 1e-3 if te_ms else None,
     )
     with console.progress() as progress:
-        batch = fit_files(spectra, water or [], out, settings, header, progress)
+        batch = fit_files(spectra, water or [], out, settings, header, progress, figures=figures)
     if batch.note:
         console.say(batch.note)
     console.spectra(batch.outcomes, out)

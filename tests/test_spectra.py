@@ -1,11 +1,13 @@
 """Spectra without a study, in a batch."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 from brain_like import make_basis, make_signal
 
+from mrspipe.cli import main
 from mrspipe.config import StudyConfig, with_settings
 from mrspipe.core.axis import SpectralAxis
 from mrspipe.io.basis_files import write_basis
@@ -34,10 +36,12 @@ def spectra_of(folder: Path, n: int = N_SPECTRA) -> list[Path]:
     return sorted(folder.glob("scan*.nii.gz"))[:n]
 
 
-def fitted(folder: Path, spectra: list[Path], out: Path, *, mm: str = "study", n_procs: int = 1) -> BatchSummary:
+def fitted(
+    folder: Path, spectra: list[Path], out: Path, *, mm: str = "study", n_procs: int = 1, figures: bool = False
+) -> BatchSummary:
     config = with_settings(StudyConfig(), "basis", file=str(folder / "brain.basis"))
     config = with_settings(with_settings(config, "fit", mm=mm), "engine", n_procs=n_procs)
-    return fit_files(spectra, [], out, config, RawHeader(), lambda *_: None)
+    return fit_files(spectra, [], out, config, RawHeader(), lambda *_: None, figures=figures)
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +81,19 @@ def test_a_broken_spectrum_neither_stops_the_batch_nor_enters_the_learning(folde
         assert (tmp_path / "out" / name).read_bytes() == (learned[0] / name).read_bytes()
 
 
-def test_too_few_spectra_are_fitted_with_the_generic_lines_and_it_is_said(folder, tmp_path):
-    batch = fitted(folder, spectra_of(folder, 3), tmp_path / "study")
-    fitted(folder, spectra_of(folder, 3), tmp_path / "alone", mm="parametrised")
-    assert batch.note.startswith("Macromolecules: generic lines; 3 usable spectra are too few")
+def test_too_few_spectra_are_fitted_with_the_generic_lines_and_the_command_says_so(
+    folder, tmp_path, monkeypatch, capsys
+):
+    spectra = spectra_of(folder, 3)
+    options = ("--basis", folder / "brain.basis", "--mm", "study", "--no-figures", "--out", tmp_path / "study")
+    monkeypatch.setattr(sys, "argv", ["mrspipe", "fit", *map(str, (*spectra, *options))])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Macromolecules: ")]
+    assert len(said) == 1
+    assert "generic lines; 3 usable spectra are too few" in said[0]
+    fitted(folder, spectra, tmp_path / "alone", mm="parametrised")
     tables = [(tmp_path / name / "summary.tsv").read_bytes() for name in ("study", "alone")]
     assert tables[0] == tables[1]
 
@@ -92,3 +105,12 @@ def test_without_learning_a_spectrum_is_fitted_as_if_it_were_alone(folder, tmp_p
     both, alone = files_of(tmp_path / "both" / "scan00"), files_of(tmp_path / "alone" / "scan00")
     assert both == alone
     assert not (tmp_path / "both" / "macromolecules.json").exists()
+
+
+def test_without_figures_everything_but_the_figure_is_written_and_no_old_one_stays(folder, tmp_path):
+    fitted(folder, spectra_of(folder, 1), tmp_path, mm="auto", figures=True)
+    drawn = files_of(tmp_path)
+    fitted(folder, spectra_of(folder, 1), tmp_path, mm="auto", figures=False)
+    plain = files_of(tmp_path)
+    assert drawn.keys() - plain.keys() == {"scan00/fit.svg"}
+    assert all(drawn[name] == plain[name] for name in plain)

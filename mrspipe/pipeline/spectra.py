@@ -27,7 +27,7 @@ from mrspipe.io.manifest import fingerprint
 from mrspipe.io.nifti_mrs import read_signal, write_signal
 from mrspipe.io.rows import concentration_rows
 from mrspipe.io.sidecars import with_sidecar
-from mrspipe.io.tables import read_json, write_json, write_table
+from mrspipe.io.tables import read_json, table_of, write_json, write_table
 from mrspipe.io.vendor import read_vendor
 from mrspipe.pipeline.basis import basis_for, read_basis_once
 from mrspipe.pipeline.learning import learn_from, store_learned
@@ -36,6 +36,8 @@ from mrspipe.preprocess.steps import PreprocessSettings, preprocess
 from mrspipe.report.figures import fit_figure
 from mrspipe.report.svg import svg_file
 
+# A worker starts in the time of about 20 fits, so that two of them are done first from here on. Measured.
+_FEWEST_FOR_WORKERS = 40
 # What is preprocessed needs no further step.
 _PREPROCESSED = {"preprocess": PreprocessSettings(steps=())}
 
@@ -59,6 +61,7 @@ class SpectrumJob:
     out_dir: Path
     config: StudyConfig
     header: RawHeader
+    figures: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,8 @@ def fit_files(
     config: StudyConfig,
     header: RawHeader,
     progress: Callable[[str, int, int], None],
+    *,
+    figures: bool = True,
 ) -> BatchSummary:
     """Fit spectra and write the results of each, and ``summary.tsv`` of all.
 
@@ -120,6 +125,8 @@ def fit_files(
     config : StudyConfig
     header : RawHeader
     progress : callable
+    figures : bool, optional
+        Draw each fit, which takes longer than the fit itself.
 
     Returns
     -------
@@ -141,10 +148,10 @@ def fit_files(
         )
     read_basis_once(config.basis)
     jobs = [
-        SpectrumJob(name, spectrum, water, out_dir, config, header)
+        SpectrumJob(name, spectrum, water, out_dir, config, header, figures)
         for name, spectrum, water in zip(_names(spectra), spectra, waters or _no_water(spectra), strict=True)
     ]
-    with Workers(config.engine.n_procs) as workers:
+    with Workers(config.engine.n_procs, fewest_jobs=_FEWEST_FOR_WORKERS) as workers:
         clean = workers.run(_prepare, jobs, lost=_lost, done=counted(progress, "Preprocessing", len(jobs)))
         learned = _learned(clean, out_dir, config, workers, progress)
         waiting = [_FitJob(job, scan, learned) for job, scan in zip(jobs, clean, strict=True)]
@@ -168,13 +175,11 @@ def _learned(
 
 
 def _write_tables(out_dir: Path, outcomes: Sequence[SpectrumOutcome]) -> None:
-    import pandas as pd
-
     rows = [row for outcome in outcomes for row in outcome.rows]
-    write_table(out_dir / "summary.tsv", pd.DataFrame(rows, columns=list(CONCENTRATIONS)), CONCENTRATIONS)
+    write_table(out_dir / "summary.tsv", table_of(rows, CONCENTRATIONS), CONCENTRATIONS)
     failed = [{"spectrum": o.name, **o.failure.row()} for o in outcomes if o.failure]
-    columns = ["spectrum", "stage", "code", "message", "cure"]
-    write_table(out_dir / "failures.tsv", pd.DataFrame(failed, columns=columns))
+    columns = ("spectrum", "stage", "code", "message", "cure")
+    write_table(out_dir / "failures.tsv", table_of(failed, columns))
 
 
 def _no_water(spectra: Sequence[Path]) -> list[None]:
@@ -277,13 +282,14 @@ def _read_raw(path: Path, basis: BasisSet | None, header: RawHeader) -> Signal:
 
 
 def _write(job: SpectrumJob, result: ScanResult) -> list[dict[str, Any]]:
-    import pandas as pd
-
     folder = job.out_dir / job.name
     rows = concentration_rows(result, job.name)
-    write_table(folder / "concentrations.tsv", pd.DataFrame(rows, columns=list(CONCENTRATIONS)), CONCENTRATIONS)
+    write_table(folder / "concentrations.tsv", table_of(rows, CONCENTRATIONS), CONCENTRATIONS)
     write_json(folder / "fit.json", fit_parameters(result.fit))
     write_table(folder / "fit.tsv", fit_curves(result.fit))
     write_signal(folder / "preproc_svs.nii.gz", result.clean.metabolites)
-    atomic_write_text(folder / "fit.svg", svg_file(fit_figure(result.fit)))
+    # A figure of an earlier fit would not be that of these numbers.
+    (folder / "fit.svg").unlink(missing_ok=True)
+    if job.figures:
+        atomic_write_text(folder / "fit.svg", svg_file(fit_figure(result.fit)))
     return rows
