@@ -160,13 +160,17 @@ def fit(
     water: Annotated[
         list[Path] | None, typer.Option("--water", help="Water reference, once for each spectrum, in order.")
     ] = None,
-    mm: Annotated[str | None, typer.Option("--mm", help="Macromolecules: auto, parametrised or basis.")] = None,
+    mm: Annotated[
+        str | None,
+        typer.Option("--mm", help="Macromolecules: auto, parametrised, basis, or study (learned from all SPECTRUM)."),
+    ] = None,
     config: ConfigOption = None,
     dwell_s: Annotated[float | None, typer.Option("--dwell-s", help="Dwell time of RAW files, in s.")] = None,
     spectrometer_mhz: Annotated[
         float | None, typer.Option("--spectrometer-mhz", help="Frequency of RAW files, in MHz.")
     ] = None,
     te_ms: Annotated[float | None, typer.Option("--te-ms", help="Echo time of RAW files, in ms.")] = None,
+    figures: Annotated[bool, typer.Option("--figures/--no-figures", help="Draw each fit (fit.svg).")] = True,
     n_procs: Processes = None,
     quiet: Quiet = False,
 ) -> None:
@@ -187,9 +191,11 @@ def fit(
         te_ms * 1e-3 if te_ms else None,
     )
     with console.progress() as progress:
-        outcomes = fit_files(spectra, water or [], out, settings, header, progress)
-    console.spectra(outcomes, out)
-    raise typer.Exit(1 if any(outcome.failure for outcome in outcomes) else 0)
+        batch = fit_files(spectra, water or [], out, settings, header, progress, figures=figures)
+    if batch.note:
+        console.say(batch.note)
+    console.spectra(batch.outcomes, out)
+    raise typer.Exit(1 if any(outcome.failure for outcome in batch.outcomes) else 0)
 
 
 @app.command(epilog="Example: mrspipe basis press32.basis --sequence press --te-ms 32 --field-t 3")

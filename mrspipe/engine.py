@@ -5,9 +5,12 @@ thread in every worker: processes are the parallelism, and threads beside them o
 """
 
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, ExitStack, suppress
+from functools import cache
 from multiprocessing import active_children, get_context
 from typing import TypeVar
 
@@ -28,73 +31,160 @@ def run_jobs(
     lost: Callable[[Job], Result],
     done: Callable[[Result], None] = lambda _: None,
 ) -> list[Result]:
-    """Run ``work`` on every job.
+    """Run ``work`` on every job, with workers for this call alone: as `Workers.run`.
 
     Parameters
     ----------
     work : callable
-        A function of a module; it returns its failures instead of raising them.
     jobs : sequence
     n_procs : int
         Worker processes; 0: one for each core this process may use, 1: no workers.
-    lost : callable
-        Gives the result of a job whose worker died, as when the machine runs out of memory.
-    done : callable, optional
-        Called in this process with each result as soon as it is there, in any order.
-
-    Returns
-    -------
-    list
-        One result a job, in the order of the jobs.
+    lost, done : callable
     """
-    n_workers = min(n_procs or usable_cores(), len(jobs))
-    if n_workers <= 1:
-        return [_reported(_single_threaded(work, job), done) for job in jobs]
-    results: dict[int, Result] = {}
-    # A worker that dies takes its pool with it, and with it the jobs of the others. They get a second pool; what breaks
-    # that too runs alone, and only a job whose own worker dies is lost.
-    for workers in (n_workers, n_workers):
-        _run_pool(work, {i: job for i, job in enumerate(jobs) if i not in results}, workers, results, done)
-    for index, job in enumerate(jobs):
-        if index not in results:
-            _run_pool(work, {index: job}, 1, results, done)
-        if index not in results:
-            results[index] = _reported(lost(job), done)
-    return [results[index] for index in range(len(jobs))]
+    with Workers(n_procs) as workers:
+        return workers.run(work, jobs, lost=lost, done=done)
 
 
-def _run_pool(
-    work: Callable[[Job], Result],
-    jobs: Mapping[int, Job],
-    n_workers: int,
-    results: dict[int, Result],
-    done: Callable[[Result], None],
-) -> None:
-    """Run jobs in a pool and add their results; those of a pool that broke stay away."""
-    if not jobs:
-        return
-    pool = ProcessPoolExecutor(min(n_workers, len(jobs)), mp_context=get_context("spawn"))
-    try:
-        waiting = {pool.submit(_single_threaded, work, job): index for index, job in jobs.items()}
-        for future in as_completed(waiting):
-            try:
-                results[waiting[future]] = _reported(future.result(), done)
-            except BrokenProcessPool:
-                continue
-    except BaseException:
-        # Interrupted: workers are ended, because waiting for them could take as long as the study.
-        pool.shutdown(wait=False, cancel_futures=True)
+def counted(progress: Callable[[str, int, int], None], what: str, n_all: int) -> Callable[[object], None]:
+    """Give a function for ``done`` that tells ``progress`` how many jobs are done."""
+    n_done = 0
+
+    def count(_: object) -> None:
+        nonlocal n_done
+        n_done += 1
+        progress(what, n_done, n_all)
+
+    return count
+
+
+class Workers:
+    """Worker processes that stay from one `run` to the next, until the ``with`` block ends.
+
+    Parameters
+    ----------
+    n_procs : int
+        Worker processes; 0: one for each core this process may use, 1: no workers.
+    fewest_jobs : int, optional
+        With ``n_procs`` 0 and fewer jobs than this, none: each worker needs a while to start.
+    """
+
+    def __init__(self, n_procs: int, *, fewest_jobs: int = 2) -> None:
+        self._n_procs = n_procs or usable_cores()
+        self._fewest_jobs = 2 if n_procs else fewest_jobs
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._close()
+
+    def run(
+        self,
+        work: Callable[[Job], Result],
+        jobs: Sequence[Job],
+        *,
+        lost: Callable[[Job], Result],
+        done: Callable[[Result], None] = lambda _: None,
+    ) -> list[Result]:
+        """Run ``work`` on every job.
+
+        Parameters
+        ----------
+        work : callable
+            A function of a module; it returns its failures instead of raising them.
+        jobs : sequence
+        lost : callable
+            Gives the result of a job whose worker died, as when the machine runs out of memory.
+        done : callable, optional
+            Called in this process with each result as soon as it is there, in any order.
+
+        Returns
+        -------
+        list
+            One result a job, in the order of the jobs.
+        """
+        if self._n_procs == 1 or len(jobs) < self._fewest_jobs:
+            return _run_here(work, jobs, done)
+        results: dict[int, Result] = {}
+        # A worker that dies takes its pool with it, and with it the jobs of the others. They get a second pool; what
+        # breaks that too runs alone, and only a job whose own worker dies is lost.
+        for _ in range(2):
+            if len(results) < len(jobs):
+                self._run_pool(work, {i: job for i, job in enumerate(jobs) if i not in results}, results, done)
+        for index, job in enumerate(jobs):
+            if index not in results:
+                self._run_pool(work, {index: job}, results, done)
+            if index not in results:
+                results[index] = _reported(lost(job), done)
+        return [results[index] for index in range(len(jobs))]
+
+    def _run_pool(
+        self,
+        work: Callable[[Job], Result],
+        jobs: Mapping[int, Job],
+        results: dict[int, Result],
+        done: Callable[[Result], None],
+    ) -> None:
+        """Run jobs in the pool and add their results; those of a pool that broke stay away."""
+        pool = self._pool = self._pool or ProcessPoolExecutor(self._n_procs, mp_context=get_context("spawn"))
+        waiting: dict[Future[Result], int] = {}
+        try:
+            with suppress(BrokenProcessPool):
+                for index, job in jobs.items():
+                    waiting[pool.submit(_single_threaded, work, job)] = index
+            for future in as_completed(waiting):
+                with suppress(BrokenProcessPool):
+                    results[waiting[future]] = _reported(future.result(), done)
+        except BaseException:
+            self._abandon()
+            raise
+        if not jobs.keys() <= results.keys():
+            self._close()
+
+    def _close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+        self._pool = None
+
+    def _abandon(self) -> None:
+        """Interrupted: workers are ended, because waiting for them could take as long as the study."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool = None
         for worker in active_children():
             worker.terminate()
-        raise
-    pool.shutdown()
+
+
+def _run_here(work: Callable[[Job], Result], jobs: Sequence[Job], done: Callable[[Result], None]) -> list[Result]:
+    results: list[Result] = []
+    with ExitStack() as limits:
+        n_modules = 0
+        for job in jobs:
+            # Libraries come with modules; to look for them is slow beside a quick job.
+            if len(sys.modules) > n_modules:
+                limits.enter_context(_one_thread())
+                n_modules = len(sys.modules)
+            results.append(_reported(work(job), done))
+    return results
 
 
 def _single_threaded(work: Callable[[Job], Result], job: Job) -> Result:
+    """Run a job in a worker, which keeps to one thread until it ends."""
+    _keep_one_thread(len(sys.modules))
+    return work(job)
+
+
+@cache
+def _keep_one_thread(_n_modules: int) -> None:
+    _one_thread()
+
+
+def _one_thread() -> AbstractContextManager[object]:
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1):
-        return work(job)
+    limits: AbstractContextManager[object] = threadpool_limits(1)
+    return limits
 
 
 def _reported(result: Result, done: Callable[[Result], None]) -> Result:

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from mrspipe.engine import run_jobs, usable_cores
+from mrspipe.engine import Workers, counted, run_jobs, usable_cores
 
 
 def square(number):
@@ -37,6 +37,34 @@ def test_every_result_is_reported_once_as_it_is_done(n_procs):
 
 def test_a_worker_that_dies_costs_its_job_alone():
     assert run_jobs(die, [1, 2, 3, 4], 2, lost=lambda number: -number) == [1, -2, 3, 4]
+
+
+def process(_):
+    return os.getpid()
+
+
+def test_workers_stay_from_one_call_to_the_next():
+    with Workers(2) as workers:
+        first, second = (set(workers.run(process, range(4), lost=process)) for _ in range(2))
+    assert os.getpid() not in first | second
+    assert len(first | second) <= 2
+
+
+def test_after_a_worker_died_the_next_call_has_new_ones():
+    with Workers(2) as workers:
+        workers.run(die, [2, 2], lost=lambda number: -number)
+        assert workers.run(square, [1, 2, 3], lost=square) == [1, 4, 9]
+
+
+def test_few_jobs_run_here_unless_workers_were_asked_for():
+    with Workers(0, fewest_jobs=3) as workers:
+        assert set(workers.run(process, range(2), lost=process)) == {os.getpid()}
+
+
+def test_progress_counts_the_jobs_that_are_done():
+    seen = []
+    run_jobs(square, [1, 2], 1, lost=square, done=counted(lambda *told: seen.append(told), "Squares", 2))
+    assert seen == [("Squares", 1, 2), ("Squares", 2, 2)]
 
 
 def test_a_worker_uses_one_thread_for_linear_algebra():

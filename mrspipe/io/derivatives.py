@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import Any, cast, get_args
 from urllib.parse import quote
 
 import numpy as np
@@ -26,11 +26,8 @@ from mrspipe.io.nifti_mrs import read_signal, write_signal
 from mrspipe.io.rows import concentration_rows as concentration_rows
 from mrspipe.io.rows import measurement_rows as measurement_rows
 from mrspipe.io.rows import quality_row as quality_row
-from mrspipe.io.tables import read_json, read_table, write_json, write_table
+from mrspipe.io.tables import read_json, read_table, table_of, write_json, write_table
 from mrspipe.io.volumes import read_volume, write_volume
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 # The first version of BIDS with magnetic resonance spectroscopy.
 _BIDS_VERSION = "1.10.0"
@@ -75,8 +72,6 @@ def write_dataset_description(out_dir: Path, source: Path, version: str) -> None
     version : str
         Version of mrspipe.
     """
-    import pandas as pd
-
     content = {
         "Name": "mrspipe: magnetic resonance spectroscopy results",
         "BIDSVersion": _BIDS_VERSION,
@@ -87,8 +82,8 @@ def write_dataset_description(out_dir: Path, source: Path, version: str) -> None
         "SourceDatasets": [{"URL": _relative_url(source, out_dir)}],
     }
     write_json(out_dir / "dataset_description.json", content)
-    rows = [(f"desc-{name}", description) for name, description in _DESCRIPTIONS.items()]
-    write_table(out_dir / "descriptions.tsv", pd.DataFrame(rows, columns=["desc_id", "description"]))
+    labels = [f"desc-{name}" for name in _DESCRIPTIONS]
+    write_table(out_dir / "descriptions.tsv", {"desc_id": labels, "description": list(_DESCRIPTIONS.values())})
     atomic_write_text(out_dir / ".bidsignore", _BIDSIGNORE)
 
 
@@ -167,12 +162,10 @@ def fit_parameters(fit: FitResult) -> dict[str, Any]:
     return exact
 
 
-def fit_curves(fit: FitResult) -> "pd.DataFrame":
-    """Give the curves of a fit: a row per ppm, a column per curve and per metabolite."""
-    import pandas as pd
-
+def fit_curves(fit: FitResult) -> dict[str, FloatArray]:
+    """Give the curves of a fit, each a value per ppm: those of the whole spectrum, and one per metabolite."""
     curves = {name: getattr(fit, name) for name in _CURVES}
-    return pd.DataFrame({**curves, **dict(zip(fit.names, fit.components, strict=True))})
+    return {**curves, **dict(zip(fit.names, fit.components, strict=True))}
 
 
 def _write_fit(out_dir: Path, result: ScanResult) -> list[Path]:
@@ -214,10 +207,8 @@ def read_fit(out_dir: Path, key: ScanKey) -> FitResult:
 
 
 def _write_levels(out_dir: Path, result: ScanResult) -> list[Path]:
-    import pandas as pd
-
     path = _path_of(out_dir, result.key, "conc_mrs.tsv")
-    write_table(path, pd.DataFrame(concentration_rows(result), columns=list(CONCENTRATIONS)))
+    write_table(path, table_of(concentration_rows(result), CONCENTRATIONS))
     sidecar = path.with_suffix(".json")
     levels = [asdict(level) for level in result.levels]
     write_json(sidecar, {**{n: _described(d) for n, d in CONCENTRATIONS.items()}, "Levels": _exact(levels)})
@@ -303,7 +294,7 @@ def _described(description: str | Mapping[str, Any]) -> dict[str, Any]:
 def _exact(content: Any) -> Any:
     """Make JSON keep infinity, which it has no number for; NaN becomes null."""
     if isinstance(content, np.ndarray):
-        return _exact(content.tolist())
+        return content if np.isfinite(content).all() else _exact(content.tolist())
     if isinstance(content, Mapping):
         return {name: _exact(value) for name, value in content.items()}
     if isinstance(content, (list, tuple)):

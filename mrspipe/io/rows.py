@@ -83,7 +83,7 @@ def _amplitude(fit: FitResult, members: BoolArray) -> dict[str, float]:
 
 def _sum_error(covariance: FloatArray, members: BoolArray) -> float:
     # Not weights @ covariance @ weights: one infinite entry of another metabolite would make every sum NaN.
-    return math.sqrt(max(float(covariance[np.ix_(members, members)].sum()), 0.0))
+    return math.sqrt(max(float(covariance[members][:, members].sum()), 0.0))
 
 
 def _units(levels: Sequence[Concentration]) -> dict[str, Any]:

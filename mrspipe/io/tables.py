@@ -8,13 +8,14 @@ run ``01`` does not become 1.
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mrspipe.core.arrays import FloatArray
 from mrspipe.core.errors import FileError
 from mrspipe.io.atomic import atomic_write_text
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MISSING = "n/a"
+_NUMBER_FORMAT = "%.10g"
 _READ_AS_MISSING = frozenset({"", "n/a", "N/A", "NA", "NaN", "nan"})
 _LABEL_COLUMNS = frozenset(
     {"sub", "ses", "task", "acq", "nuc", "voi", "rec", "run", "echo", "inv"}
@@ -33,7 +35,9 @@ _TRUTH = {"true": True, "false": False}
 
 
 def write_table(
-    path: Path, table: "pd.DataFrame", descriptions: Mapping[str, str | Mapping[str, Any]] | None = None
+    path: Path,
+    table: "pd.DataFrame | Mapping[str, Sequence[Any] | FloatArray]",
+    descriptions: Mapping[str, str | Mapping[str, Any]] | None = None,
 ) -> None:
     """Write a table as TSV, and the dictionary of its columns as JSON beside it.
 
@@ -41,7 +45,7 @@ def write_table(
     ----------
     path : Path
         Ends with ``.tsv``.
-    table : DataFrame
+    table : DataFrame, or mapping of column to sequence
         The index is not written.
     descriptions : mapping of column to str or mapping, optional
         What each column means: a sentence, or a BIDS description with ``Description``, ``Units``, ``Levels``.
@@ -52,15 +56,37 @@ def write_table(
     ValueError
         A column name is not text, or is there twice.
     """
-    columns = [str(name) for name in table.columns]
+    columns = [str(name) for name in table]
     twice = sorted({name for name in columns if columns.count(name) > 1})
     if twice:
         raise ValueError(f"A table may name each column once; {', '.join(twice)} is there more than once.")
-    cells = [[format_cell(value) for value in table.iloc[:, column]] for column in range(len(columns))]
-    lines = ["\t".join(format_cell(name) for name in columns), *("\t".join(row) for row in zip(*cells, strict=True))]
+    values = list(table.values()) if isinstance(table, Mapping) else [table.iloc[:, i] for i in range(len(columns))]
+    lines = ["\t".join(format_cell(name) for name in columns), *_lines(values)]
     atomic_write_text(path, "\n".join(lines) + "\n")
     if descriptions is not None:
         write_json(path.with_suffix(".json"), _dictionary(columns, descriptions))
+
+
+def _lines(columns: Sequence[Any]) -> list[str]:
+    """The rows as text."""
+    if not columns or not all(getattr(column, "dtype", None) == np.float64 for column in columns):
+        cells = [[format_cell(value) for value in column] for column in columns]
+        return ["\t".join(row) for row in zip(*cells, strict=True)]
+    # Numbers alone, as `format_cell` writes them, a whole row at a time.
+    form = "\t".join([_NUMBER_FORMAT] * len(columns))
+    lines = [form % tuple(row) for row in (np.column_stack(columns) + 0.0).tolist()]
+    return [line.replace("nan", MISSING) for line in lines]
+
+
+def table_of(rows: Sequence[Mapping[str, Any]], columns: Iterable[str]) -> dict[str, list[Any]]:
+    """Give the named columns of rows, for `write_table`; what a row does not have is missing there.
+
+    Examples
+    --------
+    >>> table_of([{"a": 1, "b": 2}, {"b": 3}], ["b", "a"])
+    {'b': [2, 3], 'a': [1, None]}
+    """
+    return {name: [row.get(name) for row in rows] for name in columns}
 
 
 def _dictionary(columns: Sequence[str], descriptions: Mapping[str, str | Mapping[str, Any]]) -> dict[str, Any]:
@@ -82,7 +108,7 @@ def format_cell(value: object) -> str:
         return str(int(value))
     if isinstance(value, (float, np.floating)):
         # Adding zero turns -0.0 into 0.0: one number, one spelling.
-        return MISSING if math.isnan(value) else f"{float(value) + 0.0:.10g}"
+        return MISSING if math.isnan(value) else _NUMBER_FORMAT % (value + 0.0)
     text = " ".join(str(value).split()) if _is_text(value) else ""
     return text or MISSING
 
@@ -201,8 +227,26 @@ def write_json(path: Path, content: Any) -> None:
     content : object
         Mappings, sequences, arrays, dataclasses, paths (written with forward slashes), text, numbers, None.
     """
-    text = json.dumps(plain(content), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    atomic_write_text(path, text + "\n")
+    atomic_write_text(path, _json_text(plain(content)) + "\n")
+
+
+def _json_text(content: Any, margin: str = "\n") -> str:
+    """As ``json.dumps`` with ``indent=2``, whose encoder is fast only without an indent: it writes whole lists here."""
+    inner = margin + "  "
+    if isinstance(content, dict) and content:
+        lines = [f"{_flat_json(name)}: {_json_text(content[name], inner)}" for name in sorted(content)]
+    elif isinstance(content, list) and any(isinstance(value, (dict, list)) for value in content):
+        lines = [_json_text(value, inner) for value in content]
+    elif isinstance(content, list) and content:
+        return f"[{inner}{_flat_json(content, ',' + inner)[1:-1]}{margin}]"
+    else:
+        return _flat_json(content)
+    opening, closing = "{}" if isinstance(content, dict) else "[]"
+    return f"{opening}{inner}{f',{inner}'.join(lines)}{margin}{closing}"
+
+
+def _flat_json(content: Any, separator: str = ",") -> str:
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(separator, ": "))
 
 
 def plain(content: Any) -> Any:
@@ -216,7 +260,8 @@ def plain(content: Any) -> Any:
     if isinstance(content, Mapping):
         return {str(key): plain(value) for key, value in content.items()}
     if isinstance(content, np.ndarray):
-        return plain(content.tolist())
+        finite = content.dtype == np.float64 and np.isfinite(content).all()
+        return content.tolist() if finite else plain(content.tolist())
     if isinstance(content, (list, tuple)):
         return [plain(value) for value in content]
     if isinstance(content, np.generic):

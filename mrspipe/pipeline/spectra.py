@@ -1,4 +1,8 @@
-"""Spectra without a study: one or many files of any format, each with or without its water reference."""
+"""Spectra without a study: one or many files of any format, each with or without its water reference.
+
+A batch goes through in passes: every spectrum is read and preprocessed, all of them teach what they share where the
+settings ask for it (`mrspipe.pipeline.learning`), and every one is fitted. Preprocessed spectra stay in memory.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,21 +16,30 @@ from mrspipe.core.errors import ConfigError
 from mrspipe.core.results import Failure
 from mrspipe.core.scan_result import ScanResult
 from mrspipe.core.signal import Scan, ScanKey, Signal
-from mrspipe.engine import run_jobs
+from mrspipe.engine import Workers, counted
+from mrspipe.fit.learning import LearnedMacromolecules
 from mrspipe.io.atomic import atomic_write_text
 from mrspipe.io.bids import NO_WATER
 from mrspipe.io.columns import CONCENTRATIONS
 from mrspipe.io.derivatives import fit_curves, fit_parameters
 from mrspipe.io.lcmodel_files import looks_like_raw, read_raw
+from mrspipe.io.manifest import fingerprint
 from mrspipe.io.nifti_mrs import read_signal, write_signal
 from mrspipe.io.rows import concentration_rows
 from mrspipe.io.sidecars import with_sidecar
-from mrspipe.io.tables import read_json, write_json, write_table
+from mrspipe.io.tables import read_json, table_of, write_json, write_table
 from mrspipe.io.vendor import read_vendor
 from mrspipe.pipeline.basis import basis_for, read_basis_once
+from mrspipe.pipeline.learning import learn_from, store_learned
 from mrspipe.pipeline.scan import StageError, analyse_scan, failure_of, stage
+from mrspipe.preprocess.steps import PreprocessSettings, preprocess
 from mrspipe.report.figures import fit_figure
 from mrspipe.report.svg import svg_file
+
+# A worker starts in the time of about 20 fits, so that two of them are done first from here on. Measured.
+_FEWEST_FOR_WORKERS = 40
+# What is preprocessed needs no further step.
+_PREPROCESSED = {"preprocess": PreprocessSettings(steps=())}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +61,7 @@ class SpectrumJob:
     out_dir: Path
     config: StudyConfig
     header: RawHeader
+    figures: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +74,33 @@ class SpectrumOutcome:
     failure: Failure | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class BatchSummary:
+    """What became of the spectra, in their order, and what was learned from all of them."""
+
+    outcomes: tuple[SpectrumOutcome, ...]
+    learned: LearnedMacromolecules | None = None
+
+    @property
+    def note(self) -> str:
+        """One line about the macromolecules; empty when nothing was to be learned."""
+        if self.learned is None:
+            return ""
+        n = f"{self.learned.n_spectra} usable spectra"
+        if self.learned.trusted:
+            return f"Macromolecules: learned from {n}."
+        return f"Macromolecules: generic lines; {n} are too few to learn from, or suggest lines that are not credible."
+
+
+@dataclass(frozen=True, slots=True)
+class _FitJob:
+    """A preprocessed spectrum, or why there is none, and what all spectra taught."""
+
+    job: SpectrumJob
+    clean: Scan | Failure
+    learned: LearnedMacromolecules | None
+
+
 def fit_files(
     spectra: Sequence[Path],
     waters: Sequence[Path],
@@ -67,8 +108,12 @@ def fit_files(
     config: StudyConfig,
     header: RawHeader,
     progress: Callable[[str, int, int], None],
-) -> tuple[SpectrumOutcome, ...]:
+    *,
+    figures: bool = True,
+) -> BatchSummary:
     """Fit spectra and write the results of each, and ``summary.tsv`` of all.
+
+    With ``fit.mm = "study"`` all of them together teach the macromolecule lines first (``macromolecules.json``).
 
     Parameters
     ----------
@@ -80,11 +125,13 @@ def fit_files(
     config : StudyConfig
     header : RawHeader
     progress : callable
+    figures : bool, optional
+        Draw each fit, which takes longer than the fit itself.
 
     Returns
     -------
-    tuple of SpectrumOutcome
-        In the order of ``spectra``.
+    BatchSummary
+        A spectrum that cannot be read or fitted is a failure there, and does not stop the others.
 
     Raises
     ------
@@ -93,8 +140,6 @@ def fit_files(
     FileError
         The basis set cannot be read.
     """
-    import pandas as pd
-
     if waters and len(waters) != len(spectra):
         raise ConfigError(
             f"{len(spectra)} spectra but {len(waters)} water references were given.",
@@ -103,22 +148,38 @@ def fit_files(
         )
     read_basis_once(config.basis)
     jobs = [
-        SpectrumJob(name, spectrum, water, out_dir, config, header)
+        SpectrumJob(name, spectrum, water, out_dir, config, header, figures)
         for name, spectrum, water in zip(_names(spectra), spectra, waters or _no_water(spectra), strict=True)
     ]
-    done: list[SpectrumOutcome] = []
+    with Workers(config.engine.n_procs, fewest_jobs=_FEWEST_FOR_WORKERS) as workers:
+        clean = workers.run(_prepare, jobs, lost=_lost, done=counted(progress, "Preprocessing", len(jobs)))
+        learned = _learned(clean, out_dir, config, workers, progress)
+        waiting = [_FitJob(job, scan, learned) for job, scan in zip(jobs, clean, strict=True)]
+        outcomes = workers.run(_fit, waiting, lost=_lost_fit, done=counted(progress, "Spectra", len(jobs)))
+    _write_tables(out_dir, outcomes)
+    return BatchSummary(tuple(outcomes), learned)
 
-    def report(outcome: SpectrumOutcome) -> None:
-        done.append(outcome)
-        progress("Spectra", len(done), len(jobs))
 
-    outcomes = run_jobs(_run, jobs, config.engine.n_procs, lost=_lost, done=report)
+def _learned(
+    clean: Sequence[Scan | Failure],
+    out_dir: Path,
+    config: StudyConfig,
+    workers: Workers,
+    progress: Callable[[str, int, int], None],
+) -> LearnedMacromolecules | None:
+    if config.fit.mm != "study":
+        return None
+    signals = [scan.metabolites for scan in clean if isinstance(scan, Scan)]
+    marks = [fingerprint(signal.samples, signal.axis) for signal in signals]
+    return store_learned(out_dir, learn_from(signals, config, workers, progress), marks)
+
+
+def _write_tables(out_dir: Path, outcomes: Sequence[SpectrumOutcome]) -> None:
     rows = [row for outcome in outcomes for row in outcome.rows]
-    write_table(out_dir / "summary.tsv", pd.DataFrame(rows, columns=list(CONCENTRATIONS)), CONCENTRATIONS)
+    write_table(out_dir / "summary.tsv", table_of(rows, CONCENTRATIONS), CONCENTRATIONS)
     failed = [{"spectrum": o.name, **o.failure.row()} for o in outcomes if o.failure]
-    columns = ["spectrum", "stage", "code", "message", "cure"]
-    write_table(out_dir / "failures.tsv", pd.DataFrame(failed, columns=columns))
-    return tuple(outcomes)
+    columns = ("spectrum", "stage", "code", "message", "cure")
+    write_table(out_dir / "failures.tsv", table_of(failed, columns))
 
 
 def _no_water(spectra: Sequence[Path]) -> list[None]:
@@ -143,15 +204,28 @@ def _names(paths: Sequence[Path]) -> list[str]:
     return names
 
 
-def _run(job: SpectrumJob) -> SpectrumOutcome:
+def _prepare(job: SpectrumJob) -> Scan | Failure:
+    """Read a spectrum with its water reference and preprocess both."""
     try:
         with stage("load"):
             basis = read_basis_once(job.config.basis)
             signal = load_spectrum(job.metabolites, basis, job.header)
             water = load_spectrum(job.water, basis, job.header) if job.water else None
+        with stage("preprocess"):
             scan = Scan(ScanKey(sub=job.name), signal, water, water_note="" if water else NO_WATER)
-            basis = basis or basis_for(signal, job.config.basis)
-        result = analyse_scan(scan, basis, job.config)
+            return preprocess(scan, job.config.preprocess)
+    except StageError as error:
+        return failure_of(job.name, {}, error, job.out_dir)
+
+
+def _fit(waiting: _FitJob) -> SpectrumOutcome:
+    job, clean = waiting.job, waiting.clean
+    if isinstance(clean, Failure):
+        return SpectrumOutcome(job.name, failure=clean)
+    try:
+        with stage("basis"):
+            basis = basis_for(clean.metabolites, job.config.basis)
+        result = analyse_scan(clean, basis, job.config.model_copy(update=_PREPROCESSED), waiting.learned)
         with stage("write"):
             rows = _write(job, result)
     except StageError as error:
@@ -159,9 +233,13 @@ def _run(job: SpectrumJob) -> SpectrumOutcome:
     return SpectrumOutcome(job.name, tuple(rows), (*result.fit.advice, *result.quality.reasons))
 
 
-def _lost(job: SpectrumJob) -> SpectrumOutcome:
-    message = "The process that fitted this spectrum ended without a word."
-    return SpectrumOutcome(job.name, failure=Failure({}, "run", "worker-died", message, "Run with fewer --n-procs."))
+def _lost(job: SpectrumJob) -> Failure:
+    message = "The process that analysed this spectrum ended without a word."
+    return Failure({}, "run", "worker-died", message, "Run with fewer --n-procs.")
+
+
+def _lost_fit(waiting: _FitJob) -> SpectrumOutcome:
+    return SpectrumOutcome(waiting.job.name, failure=_lost(waiting.job))
 
 
 def load_spectrum(path: Path, basis: BasisSet | None, header: RawHeader) -> Signal:
@@ -204,13 +282,14 @@ def _read_raw(path: Path, basis: BasisSet | None, header: RawHeader) -> Signal:
 
 
 def _write(job: SpectrumJob, result: ScanResult) -> list[dict[str, Any]]:
-    import pandas as pd
-
     folder = job.out_dir / job.name
     rows = concentration_rows(result, job.name)
-    write_table(folder / "concentrations.tsv", pd.DataFrame(rows, columns=list(CONCENTRATIONS)), CONCENTRATIONS)
+    write_table(folder / "concentrations.tsv", table_of(rows, CONCENTRATIONS), CONCENTRATIONS)
     write_json(folder / "fit.json", fit_parameters(result.fit))
     write_table(folder / "fit.tsv", fit_curves(result.fit))
     write_signal(folder / "preproc_svs.nii.gz", result.clean.metabolites)
-    atomic_write_text(folder / "fit.svg", svg_file(fit_figure(result.fit)))
+    # A figure of an earlier fit would not be that of these numbers.
+    (folder / "fit.svg").unlink(missing_ok=True)
+    if job.figures:
+        atomic_write_text(folder / "fit.svg", svg_file(fit_figure(result.fit)))
     return rows

@@ -29,6 +29,16 @@ def test_numbers_come_back_to_ten_digits_and_nan_as_nan(tmp_path_factory, values
     np.testing.assert_allclose(back, values, rtol=5e-10, atol=1e-300)
 
 
+@given(st.lists(st.tuples(_NUMBERS, _NUMBERS), max_size=8))
+def test_numbers_alone_are_written_as_they_are_beside_text(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("t") / "t.tsv"
+    table = pd.DataFrame(rows, columns=["a", "b"], dtype=float)
+    write_table(path, table)
+    alone = path.read_text()
+    write_table(path, {"a": table["a"].tolist(), "b": table["b"].tolist()})
+    assert path.read_text() == alone
+
+
 _WORDS = st.text(st.characters(codec="utf-8"), max_size=12)
 
 
@@ -122,17 +132,26 @@ def test_joined_tables_agree_on_the_type_of_a_column(tmp_path):
     assert table["note"][1] == "late"
 
 
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | _WORDS,
-        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_WORDS, inner, max_size=4),
-        max_leaves=10,
-    )
+_CONTENT = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | _WORDS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_WORDS, inner, max_size=4),
+    max_leaves=10,
 )
+
+
+@given(_CONTENT)
 def test_json_comes_back_exactly(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("t") / "t.json"
     write_json(path, {"content": content})
     assert read_json(path) == {"content": content}
+
+
+@given(_CONTENT)
+def test_json_is_laid_out_as_by_the_standard_library(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("t") / "t.json"
+    write_json(path, {"content": content})
+    text = json.dumps({"content": content}, indent=2, sort_keys=True, ensure_ascii=False)
+    assert path.read_bytes() == (text + "\n").encode()
 
 
 def test_json_has_the_same_bytes_in_any_order(tmp_path):
