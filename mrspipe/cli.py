@@ -171,6 +171,9 @@ def fit(
     ] = None,
     te_ms: Annotated[float | None, typer.Option("--te-ms", help="Echo time of RAW files, in ms.")] = None,
     figures: Annotated[bool, typer.Option("--figures/--no-figures", help="Draw each fit (fit.svg).")] = True,
+    joint: Annotated[
+        bool, typer.Option("--joint", help="All SPECTRUM are of one subject: write what changed since the first.")
+    ] = False,
     n_procs: Processes = None,
     quiet: Quiet = False,
 ) -> None:
@@ -191,7 +194,7 @@ def fit(
         te_ms * 1e-3 if te_ms else None,
     )
     with console.progress() as progress:
-        batch = fit_files(spectra, water or [], out, settings, header, progress, figures=figures)
+        batch = fit_files(spectra, water or [], out, settings, header, progress, figures=figures, joint=joint)
     if batch.note:
         console.say(batch.note)
     console.spectra(batch.outcomes, out)

@@ -37,11 +37,18 @@ def spectra_of(folder: Path, n: int = N_SPECTRA) -> list[Path]:
 
 
 def fitted(
-    folder: Path, spectra: list[Path], out: Path, *, mm: str = "study", n_procs: int = 1, figures: bool = False
+    folder: Path,
+    spectra: list[Path],
+    out: Path,
+    *,
+    mm: str = "study",
+    n_procs: int = 1,
+    figures: bool = False,
+    joint: bool = False,
 ) -> BatchSummary:
     config = with_settings(StudyConfig(), "basis", file=str(folder / "brain.basis"))
     config = with_settings(with_settings(config, "fit", mm=mm), "engine", n_procs=n_procs)
-    return fit_files(spectra, [], out, config, RawHeader(), lambda *_: None, figures=figures)
+    return fit_files(spectra, [], out, config, RawHeader(), lambda *_: None, figures=figures, joint=joint)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +67,7 @@ def test_a_batch_learns_its_macromolecules_and_fits_every_spectrum_with_them(lea
     assert batch.note == f"Macromolecules: learned from {N_SPECTRA} usable spectra."
     assert json.loads((out / "macromolecules.json").read_text())["n_spectra"] == N_SPECTRA
     models = {json.loads(path.read_text())["macromolecule_model"] for path in out.glob("scan*/fit.json")}
-    assert models == {"study-learned Gaussian lines"}
+    assert models == {"study-learned smooth shape"}
 
 
 def test_every_file_of_a_batch_is_the_same_for_one_and_two_workers(folder, learned, tmp_path):
@@ -92,7 +99,7 @@ def test_too_few_spectra_are_fitted_with_the_generic_lines_and_the_command_says_
     assert not ended.value.code
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Macromolecules: ")]
     assert len(said) == 1
-    assert "generic lines; 3 usable spectra are too few" in said[0]
+    assert "generic shape, because 3 usable spectra are too few" in said[0]
     fitted(folder, spectra, tmp_path / "alone", mm="parametrised")
     tables = [(tmp_path / name / "summary.tsv").read_bytes() for name in ("study", "alone")]
     assert tables[0] == tables[1]
@@ -114,3 +121,14 @@ def test_without_figures_everything_but_the_figure_is_written_and_no_old_one_sta
     plain = files_of(tmp_path)
     assert drawn.keys() - plain.keys() == {"scan00/fit.svg"}
     assert all(drawn[name] == plain[name] for name in plain)
+
+
+def test_spectra_of_one_subject_can_be_fitted_together(folder, tmp_path):
+    fitted(folder, spectra_of(folder, 6)[1::2], tmp_path, mm="auto", joint=True)
+    changes = read_table(tmp_path / "changes.tsv")
+    assert set(changes["spectrum"]) == {"scan03", "scan05"}
+    assert set(changes["since_spectrum"]) == {"scan01"}
+    glu = changes[changes["metabolite"] == "Glu"]
+    # All scans have the same glutamate: the changes are within three standard errors of none.
+    assert (glu["change"].abs() < 3 * glu["change_se"]).all()
+    assert (glu["change_se"] < glu["separate_change_se"]).all()

@@ -21,7 +21,6 @@ from functools import lru_cache
 from math import ceil, isfinite
 
 import numpy as np
-from scipy.signal import firwin
 
 from mrspipe.basis.pulses import ANGLE_RAD, Pulse, Purpose, pulse_of, slice_profile, width_hz
 from mrspipe.core.arrays import FloatArray
@@ -77,11 +76,18 @@ def slr_pulse(purpose: Purpose, duration_s: float, bandwidth_hz: float) -> Pulse
     largest = np.sqrt(0.5) if purpose == "excitation" else _LARGEST_B
 
     def built(cutoff_hz: float) -> Pulse:
-        b = np.asarray(firwin(_N_SAMPLES, cutoff_hz / 2, window="hamming", fs=_N_SAMPLES / duration_s))
+        b = _low_pass(cutoff_hz * duration_s / _N_SAMPLES)
         scaled = b * largest / np.abs(np.fft.fft(b, _OVERSAMPLING * _N_SAMPLES)).max()
         return pulse_of(inverse_slr(scaled), duration_s)
 
     return _as_wide_as(bandwidth_hz, duration_s, purpose, built)
+
+
+def _low_pass(cutoff: float) -> FloatArray:
+    """Low-pass filter with a Hamming window: pass band of full width ``cutoff``, in cycles a sample."""
+    sample = np.arange(_N_SAMPLES) - 0.5 * (_N_SAMPLES - 1)
+    taps = np.sinc(cutoff * sample) * np.hamming(_N_SAMPLES)
+    return np.asarray(taps / taps.sum())
 
 
 @lru_cache(maxsize=32)

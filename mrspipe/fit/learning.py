@@ -193,7 +193,9 @@ def to_json(learned: LearnedMacromolecules) -> dict[str, Any]:
             "mean": nuisance.smooth.mean.tolist(),
             "sd": nuisance.smooth.sd.tolist(),
         },
-        "ratios_to_tcr": {name: {"mean": ratio.mean, "sd": ratio.sd} for name, ratio in nuisance.ratios.items()},
+        "ratios_to_tcr": [
+            {"name": name, "mean": ratio.mean, "sd": ratio.sd} for name, ratio in nuisance.ratios.items()
+        ],
         "t2_contrast": {"mean": nuisance.t2.mean, "sd": nuisance.t2.sd},
         **{name: getattr(nuisance, name).tolist() for name in _ARRAYS},
     }
@@ -219,6 +221,6 @@ def from_json(content: Mapping[str, Any]) -> LearnedMacromolecules:
             code="macromolecules",
         )
     smooth = SmoothShape(*(np.array(content["macromolecules"][key], dtype=np.float64) for key in ("mean", "sd")))
-    ratios = {name: RatioPrior(**ratio) for name, ratio in content["ratios_to_tcr"].items()}
+    ratios = {one["name"]: RatioPrior(mean=one["mean"], sd=one["sd"]) for one in content["ratios_to_tcr"]}
     nuisance = Nuisance(smooth, ratios, RatioPrior(**content["t2_contrast"]), **arrays)
     return LearnedMacromolecules(metabolites, nuisance, n_spectra)

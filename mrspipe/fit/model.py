@@ -144,7 +144,7 @@ class SpectralModel:
         exponent -= _GAUSS * theta[at.GAUSS] * self._time_squared
         exponent += theta[at.SHAPE] @ self._shape_functions
         widths = theta[at.widths] + theta[at.T2] * self.t2_widths_hz
-        own = np.exp(((2j * np.pi * theta[at.shifts] - np.pi * widths)[:, None] * time).astype(self.precision))
+        own = self._oscillations(2 * np.pi * theta[at.shifts], np.pi * widths)
         basis, smooth = self._centred
         signals = np.concatenate([basis * own, smooth])
         signals *= np.exp(exponent).astype(self.precision)
@@ -174,6 +174,18 @@ class SpectralModel:
         jacobian[:, at.widths] = -np.pi * own.real.T
         jacobian[:, at.T2] = jacobian[:, at.widths] @ self.t2_widths_hz
         return jacobian
+
+    def _oscillations(self, turn: FloatArray, decay: FloatArray) -> ComplexArray:
+        """``exp((i turn - decay) t)``, shape (n, n_bins).
+
+        Real functions, because the complex exponential takes five times as long.
+        """
+        time = self.grid.time_s.astype(np.dtype(self.precision).type(0).real.dtype)
+        angle, size = turn.astype(time.dtype)[:, None] * time, np.exp(-decay.astype(time.dtype)[:, None] * time)
+        result = np.empty(angle.shape, self.precision)
+        np.multiply(np.cos(angle), size, out=result.real)
+        np.multiply(np.sin(angle), size, out=result.imag)
+        return result
 
     def _spectra(self, signals: ComplexArray) -> ComplexArray:
         return np.asarray(fft(signals, axis=-1)[..., self.window])

@@ -79,6 +79,8 @@ class FitPriors(Settings):
 class JointPriors(Settings):
     """How alike spectra of one subject are: standard deviations (SD) of a spectrum's difference from their average."""
 
+    enabled: bool = False
+    """Write what changed between the scans of each subject to ``group/changes.tsv``, from a fit of them together."""
     metabolites: Positive = 0.1
     """SD of the metabolites whose change is not asked for, relative to their amplitude."""
     floor_of_tcr: Positive = 0.05

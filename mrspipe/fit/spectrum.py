@@ -30,8 +30,12 @@ _COARSER = 10.0
 # A point further off than this many standard deviations of noise and misfit counts as if it were at this distance;
 # noise alone gets there once in 16000 points.
 _LARGEST_RESIDUAL = 4.0
-# As parts of the metabolites' lines, before each of the three stages.
-_LARGEST_PARTS = (0.5, 0.2, 0.05)
+# This many times as far, it counts as missing.
+_BEYOND_DOUBT = 2.5
+# As part of the metabolites' lines, before the coarse fit.
+_COARSE_PART = 0.5
+# The full fit in two stages: by how much it may end earlier, and that part. Learning from a study is content with one.
+_STAGES = ((_COARSER, 0.2), (1.0, 0.05))
 # A basis set of another field has other couplings in ppm; of another echo time, other multiplets.
 _LARGEST_FIELD_DIFFERENCE = 0.02
 _LARGEST_ECHO_TIME_DIFFERENCE_S = 0.001
@@ -142,8 +146,9 @@ def fit_for_learning(
     ConfigError, AnalysisError
         As `fit_spectrum`.
     """
-    fitted = fit_point(signal, basis, settings.model_copy(update={"mm": "study"}), learned)
-    task, misfit = fitted.task, fitted.misfit
+    task = _task(signal, basis, settings.model_copy(update={"mm": "study"}), learned)
+    fitted = _fit(signal, task, _STAGES[:1])
+    misfit = fitted.misfit
     information, moment = nuisance_likelihood(
         fitted.problem, fitted.solution, task.prepared.roles, task.nuisance, fitted.scale, misfit
     )
@@ -164,11 +169,11 @@ def _task(signal: Signal, basis: BasisSet, settings: FitSettings, learned: Learn
     return FitTask(basis, prepared, settings, generic, nuisance)
 
 
-def _fit(signal: Signal, task: FitTask) -> FittedSpectrum:
+def _fit(signal: Signal, task: FitTask, stages: tuple[tuple[float, float], ...] = _STAGES) -> FittedSpectrum:
     sigma = noise_sd(signal, task.prepared.grid)
     reference = _reference(signal, task)
     data = _referenced(signal, reference, task.prepared) / sigma
-    problem, solution, scale = _staged_fit(data, reference.amplitude / sigma, task)
+    problem, solution, scale = _staged_fit(data, reference.amplitude / sigma, task, stages)
     return FittedSpectrum(task, problem, data, solution, scale, reference, sigma)
 
 
@@ -208,7 +213,9 @@ def _referenced(signal: Signal, reference: Reference, prepared: Prepared) -> Flo
     return prepared.grid.spectra(fid, signal.axis)[prepared.model.window].real
 
 
-def _staged_fit(data: FloatArray, amplitude: float, task: FitTask) -> tuple[Problem, Solution, Scale]:
+def _staged_fit(
+    data: FloatArray, amplitude: float, task: FitTask, stages: tuple[tuple[float, float], ...]
+) -> tuple[Problem, Solution, Scale]:
     """Fit coarsely, choose the baseline, fit everything, choose the baseline again, finish."""
     prepared, settings = task.prepared, task.settings
     layout = prepared.model.layout
@@ -232,16 +239,17 @@ def _staged_fit(data: FloatArray, amplitude: float, task: FitTask) -> tuple[Prob
         theta_sd=sd,
         stiffness=prepared.base.stiffness_for(coarse_ed),
     )
-    problem = replace(problem, data=_tamed(data, problem, at(problem, mean), _LARGEST_PARTS[0]))
+    problem = replace(problem, data=_tamed(data, problem, at(problem, mean), _COARSE_PART))
     solution = _minimise(problem, mean, few, settings, _COARSER)
     n_iterations = solution.n_iterations
-    for coarser, largest_part in zip((_COARSER, 1.0), _LARGEST_PARTS[1:], strict=True):
+    known = None
+    for coarser, largest_part in stages:
         scale = _scale_of(solution, scale, task)
-        known = None if coarser > 1 else problem.stiffness
         problem = replace(problem, data=_tamed(data, problem, solution, largest_part))
         problem = _with_chosen_baseline(problem, solution, scale, task, known)
         solution = _minimise(problem, solution.theta, everything, settings, coarser)
         n_iterations += solution.n_iterations
+        known = problem.stiffness
     return problem, replace(solution, n_iterations=n_iterations), scale
 
 
@@ -249,7 +257,8 @@ def _tamed(data: FloatArray, problem: Problem, solution: Solution, part: float) 
     """Bring points that no fit can reach to the edge of what noise and misfit explain.
 
     Least squares on such pseudo-data is Huber's estimator (Huber 1981, doi 10.1002/0471725250, ch. 7.8): a point far
-    off pulls no more than one at the edge. What it tames are lines of nothing that the model knows. Near a metabolite's
+    off pulls no more than one at the edge, and one beyond all doubt not at all. What it tames are lines of nothing that
+    the model knows. Near a metabolite's
     line, ``part`` of it is never too far, because early stages have not found the line shape yet.
     """
     residual = _residual(problem, solution, data)
@@ -257,7 +266,8 @@ def _tamed(data: FloatArray, problem: Problem, solution: Solution, part: float) 
     n_basis = problem.model.layout.n_basis
     metabolites = np.abs(solution.amplitudes[:n_basis] @ solution.evaluation.spectra[:n_basis])
     limit = np.maximum(_LARGEST_RESIDUAL * max(1.0, spread), part * metabolites)
-    return np.asarray(data - residual + np.clip(residual, -limit, limit))
+    tamed = np.where(np.abs(residual) > _BEYOND_DOUBT * limit, 0.0, np.clip(residual, -limit, limit))
+    return np.asarray(data - residual + tamed)
 
 
 def _minimise(

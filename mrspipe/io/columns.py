@@ -44,6 +44,30 @@ CONCENTRATIONS: Descriptions = {
     "status": "converged, or what went wrong with the fit.",
 }
 
+CHANGES: Descriptions = {
+    "metabolite": CONCENTRATIONS["metabolite"],
+    "quantity": "What changes: ratio_tcr, the ratio to total creatine.",
+    "reference": "Value in the earlier scan.",
+    "change": "Change from a fit of all the subject's spectra together; this metabolite may change freely.",
+    "change_se": "Standard error of change.",
+    "change_pct": _in("%", "Change in percent of reference."),
+    "change_pct_se": _in("%", "Standard error of change_pct."),
+    "separate_change": "The same change from fits of each spectrum alone.",
+    "separate_change_se": "Standard error of separate_change.",
+}
+
+SPECTRUM_CHANGES: Descriptions = {
+    "spectrum": CONCENTRATIONS["spectrum"],
+    "since_spectrum": "The spectrum that it is compared with.",
+}
+
+SCAN_CHANGES: Descriptions = {
+    **_SCAN,
+    "since_session_id": "Session of the scan that it is compared with.",
+    "since_task_id": "Task of the scan that it is compared with.",
+    "since_run": "Run of the scan that it is compared with.",
+}
+
 MEASUREMENTS: Descriptions = {
     **_SCAN,
     "metabolite": CONCENTRATIONS["metabolite"],

@@ -30,6 +30,7 @@ from mrspipe.io.sidecars import with_sidecar
 from mrspipe.io.tables import read_json, table_of, write_json, write_table
 from mrspipe.io.vendor import read_vendor
 from mrspipe.pipeline.basis import basis_for, read_basis_once
+from mrspipe.pipeline.changes import write_spectrum_changes
 from mrspipe.pipeline.learning import learn_from, store_learned
 from mrspipe.pipeline.scan import StageError, analyse_scan, failure_of, stage
 from mrspipe.preprocess.steps import PreprocessSettings, preprocess
@@ -89,7 +90,7 @@ class BatchSummary:
         n = f"{self.learned.n_spectra} usable spectra"
         if self.learned.trusted:
             return f"Macromolecules: learned from {n}."
-        return f"Macromolecules: generic lines; {n} are too few to learn from, or suggest lines that are not credible."
+        return f"Macromolecules: generic shape, because {n} are too few to learn from."
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ def fit_files(
     progress: Callable[[str, int, int], None],
     *,
     figures: bool = True,
+    joint: bool = False,
 ) -> BatchSummary:
     """Fit spectra and write the results of each, and ``summary.tsv`` of all.
 
@@ -127,6 +129,9 @@ def fit_files(
     progress : callable
     figures : bool, optional
         Draw each fit, which takes longer than the fit itself.
+    joint : bool, optional
+        All spectra are of one subject: fit them together, too, and write what changed since the first
+        (``changes.tsv``).
 
     Returns
     -------
@@ -157,6 +162,9 @@ def fit_files(
         waiting = [_FitJob(job, scan, learned) for job, scan in zip(jobs, clean, strict=True)]
         outcomes = workers.run(_fit, waiting, lost=_lost_fit, done=counted(progress, "Spectra", len(jobs)))
     _write_tables(out_dir, outcomes)
+    if joint:
+        usable = {job.name: scan.metabolites for job, scan in zip(jobs, clean, strict=True) if isinstance(scan, Scan)}
+        write_spectrum_changes(out_dir / "changes.tsv", usable, config, learned)
     return BatchSummary(tuple(outcomes), learned)
 
 

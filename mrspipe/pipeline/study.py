@@ -28,6 +28,7 @@ from mrspipe.io.derivatives import write_dataset_description
 from mrspipe.io.manifest import fingerprint, is_current, read_manifest, set_aside
 from mrspipe.io.tables import read_json, write_json
 from mrspipe.pipeline.basis import read_basis_once
+from mrspipe.pipeline.changes import write_scan_changes
 from mrspipe.pipeline.group import Comparison, compare, read_comparison
 from mrspipe.pipeline.learning import learn, read_learned
 from mrspipe.pipeline.pages import write_pages
@@ -106,7 +107,7 @@ def plan_study(request: StudyRequest) -> StudyPlan:
     if request.selection != Selection():
         everything = find_scans(request.bids_dir, derivatives=request.derivatives)
     learns = request.config.fit.mm == "study"
-    learned = read_learned(request.out_dir, _marks(everything, request.config)) if learns else None
+    learned = _learned_before(request, everything)
     jobs = [_job(scan, request, learned) for scan in files.scans]
     manifest = read_manifest(request.out_dir)
     done = {job.files.key for job in jobs if is_current(manifest, job.files.key, job.fingerprint)}
@@ -155,7 +156,11 @@ def analyse_study(
         found += _run_scans(plan, request, progress)
     failures = write_failures(out_dir, found, plan.files, plan.everything)
     mine = tuple(failure for failure in failures if _is_selected(failure, plan.files, found))
-    collect(out_dir, request.bids_dir, _with_current_results(request, plan.everything), request.config.design)
+    finished = _with_current_results(request, plan.everything)
+    collect(out_dir, request.bids_dir, finished, request.config.design)
+    if request.config.fit.joint.enabled:
+        keys = [scan.key for scan in finished]
+        write_scan_changes(out_dir, keys, request.config, _learned_before(request, plan.everything), progress)
     comparison = compare(out_dir, request.config) if "group" in levels else None
     page = write_pages(out_dir, request.config, plan.everything, failures, comparison, progress)
     return StudySummary(
@@ -176,12 +181,16 @@ def _is_selected(failure: Failure, files: StudyFiles, found: Sequence[Failure]) 
 
 def _with_current_results(request: StudyRequest, everything: StudyFiles) -> list[ScanFiles]:
     """Scans whose results were computed from these files with these settings."""
-    learned = None
-    if request.config.fit.mm == "study":
-        learned = read_learned(request.out_dir, _marks(everything, request.config))
+    learned = _learned_before(request, everything)
     manifest = read_manifest(request.out_dir)
     jobs = [_job(scan, request, learned) for scan in everything.scans]
     return [job.files for job in jobs if is_current(manifest, job.files.key, job.fingerprint)]
+
+
+def _learned_before(request: StudyRequest, everything: StudyFiles) -> LearnedMacromolecules | None:
+    if request.config.fit.mm != "study":
+        return None
+    return read_learned(request.out_dir, _marks(everything, request.config))
 
 
 def compare_again(out_dir: Path, config: str | None) -> StudySummary:

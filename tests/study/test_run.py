@@ -133,6 +133,13 @@ def test_every_study_configuration_runs_on_a_synthetic_study_of_its_design(tmp_p
     table = summary.comparison.contrasts
     main = table[(table["metabolite"] == "Glu") | table["metabolite"].isna()]
     assert contrasts <= set(main.loc[main["estimate"].notna(), "contrast"])
+    changes = tmp_path / "out" / "group" / "changes.tsv"
+    assert changes.is_file() == (config == "cocaine_nacc")
+    if changes.is_file():
+        # From the first of a participant's scans to each of the others, for eight metabolites and sums.
+        n_later = (table_of_scans := read_table(tmp_path / "out" / "group" / "quality.tsv")).shape[0]
+        n_later -= table_of_scans["participant_id"].nunique()
+        assert len(read_table(changes)) == 8 * n_later
 
 
 @pytest.mark.slow

@@ -1,0 +1,129 @@
+"""What changed between the spectra of one subject, from a fit of all of them together."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mrspipe.config import StudyConfig
+from mrspipe.core.errors import MrspipeError
+from mrspipe.core.signal import ScanKey, Signal
+from mrspipe.engine import Workers, counted
+from mrspipe.fit.dynamic import Change, JointFit, fit_jointly
+from mrspipe.fit.learning import LearnedMacromolecules
+from mrspipe.io.columns import CHANGES, SCAN_CHANGES, SPECTRUM_CHANGES, Descriptions
+from mrspipe.io.derivatives import read_clean
+from mrspipe.io.tables import table_of, write_table
+from mrspipe.pipeline.basis import basis_for
+
+Cells = Mapping[str, Any]
+Row = dict[str, Any]
+# Metabolites and sums whose changes are reported, where they were fitted.
+_REPORTED = ("Glu", "Gln", "Glx", "tNAA", "tCho", "Ins", "GABA", "GSH")
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectJob:
+    """Preprocessed spectra of one subject, and the cells that name each in a table."""
+
+    names: tuple[Cells, ...]
+    signals: tuple[Signal, ...]
+    config: StudyConfig
+    learned: LearnedMacromolecules | None
+
+
+def write_spectrum_changes(
+    path: Path, spectra: Mapping[str, Signal], config: StudyConfig, learned: LearnedMacromolecules | None
+) -> None:
+    """Write the changes from the first of some preprocessed spectra of one subject to each of the others.
+
+    Raises
+    ------
+    MrspipeError
+        They cannot be fitted together.
+    """
+    job = SubjectJob(tuple({"spectrum": name} for name in spectra), tuple(spectra.values()), config, learned)
+    _write(path, _changes(job), SPECTRUM_CHANGES)
+
+
+def write_scan_changes(
+    out_dir: Path,
+    keys: Sequence[ScanKey],
+    config: StudyConfig,
+    learned: LearnedMacromolecules | None,
+    progress: Callable[[str, int, int], None],
+) -> None:
+    """Write ``group/changes.tsv``: in every subject, the changes from the first scan to each of the others.
+
+    A subject whose spectra cannot be fitted together has no rows; what is wrong with a scan is among the failures.
+    """
+    of_subject: dict[str, list[ScanKey]] = {}
+    for key in keys:
+        of_subject.setdefault(key.sub, []).append(key)
+    jobs = [
+        SubjectJob(
+            tuple(_cells(key) for key in scans), tuple(read_clean(out_dir, key) for key in scans), config, learned
+        )
+        for scans in of_subject.values()
+        if len(scans) > 1
+    ]
+    done = counted(progress, "Changes", len(jobs))
+    with Workers(config.engine.n_procs) as workers:
+        found = workers.run(_changes_or_none, jobs, lost=lambda _: [], done=done)
+    _write(out_dir / "group" / "changes.tsv", [row for rows in found for row in rows], SCAN_CHANGES)
+
+
+def _write(path: Path, rows: Sequence[Row], names: Descriptions) -> None:
+    columns = {**names, **CHANGES}
+    write_table(path, table_of(rows, columns), columns)
+
+
+def _cells(key: ScanKey) -> Cells:
+    return {
+        "participant_id": f"sub-{key.sub}",
+        "session_id": f"ses-{key.ses}" if key.ses else None,
+        "task_id": key.task,
+        "run": key.run,
+    }
+
+
+def _changes_or_none(job: SubjectJob) -> list[Row]:
+    try:
+        return _changes(job)
+    except MrspipeError:
+        return []
+
+
+def _changes(job: SubjectJob) -> list[Row]:
+    basis = basis_for(job.signals[0], job.config.basis)
+    joint = fit_jointly(job.signals, basis, job.config.fit, job.learned)
+    return [
+        {**job.names[place], **_since(job.names[0]), **_row(change)}
+        for place in range(1, len(job.signals))
+        for change in _reported(joint, place)
+    ]
+
+
+def _since(first: Cells) -> Row:
+    """Cells of the scan that a change is relative to, apart from the subject's name."""
+    return {f"since_{name}": value for name, value in first.items() if name != "participant_id"}
+
+
+def _reported(joint: JointFit, place: int) -> list[Change]:
+    changes = (joint.change(metabolite, 0, place) for metabolite in _REPORTED)
+    return [change for change in changes if change is not None]
+
+
+def _row(change: Change) -> Row:
+    percent = 100 / change.reference
+    return {
+        "metabolite": change.metabolite,
+        "quantity": "ratio_tcr",
+        "reference": change.reference,
+        "change": change.value,
+        "change_se": change.se,
+        "change_pct": percent * change.value,
+        "change_pct_se": abs(percent) * change.se,
+        "separate_change": change.separate,
+        "separate_change_se": change.separate_se,
+    }
