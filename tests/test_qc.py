@@ -28,6 +28,7 @@ def made_fit(height=100.0, noise_sd=1.0, misfit=1.0, status="converged", crlb=0.
         amplitudes,
         covariance,
         bound,
+        np.zeros(5),
         shared,
         PPM,
         fit + noise,

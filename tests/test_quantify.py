@@ -25,6 +25,7 @@ def made_fit(amplitudes, covariance=None, proton_amplitude=1.0, crlb=None):
         np.array(list(amplitudes.values()), dtype=float),
         covariance,
         covariance if crlb is None else crlb,
+        np.zeros(n),
         {},
         *spectra,
         np.zeros((n, 4)),

@@ -19,7 +19,8 @@ SUMS: Mapping[str, tuple[str, ...]] = {
 
 
 _FIT_ARRAYS = (
-    "amplitudes", "covariance", "crlb_covariance", "ppm", "data", "fit", "baseline", "macromolecules", "components"
+    "amplitudes", "covariance", "crlb_covariance", "prior_share",
+    "ppm", "data", "fit", "baseline", "macromolecules", "components",
 )  # fmt: skip
 
 
@@ -55,6 +56,10 @@ class FitResult:
         Posterior covariance of the amplitudes: noise and priors.
     crlb_covariance : float array, shape (n, n)
         Cramer-Rao bound: noise alone, at the line shape, shifts and widths found.
+    prior_share : float array, shape (n,)
+        Share of each amplitude's posterior information that comes from its own prior on a ratio, 0 to 1:
+        ``1 - v / v'`` with the posterior variance ``v``, and ``v'`` the same without this prior. It is the weight of
+        the prior's mean in the estimate. 0 without a prior.
     nuisance : mapping of str to float
         Shared parameters with the unit in the name: ``shift_hz``, ``phase0_deg``, ``phase1_deg_per_ppm``,
         ``lorentz_hz``, ``gauss_hz``, ``baseline_ed_per_ppm``; ``t2_contrast``: how much of the differences in T2 is
@@ -81,6 +86,7 @@ class FitResult:
     amplitudes: FloatArray
     covariance: FloatArray
     crlb_covariance: FloatArray
+    prior_share: FloatArray
     nuisance: Mapping[str, float]
     ppm: FloatArray
     data: FloatArray

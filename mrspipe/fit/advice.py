@@ -10,8 +10,8 @@ _NARROWEST_HZ, _WIDEST_HZ = 0.5, 25.0
 _LARGEST_RESIDUAL_RATIO = 1.2
 # Noise alone puts less than 0.01 % of the points beyond the limit of 4 standard deviations.
 _MOST_OUTLIERS_PCT = 1.0
-# A metabolite whose prior alone explains this share of its precision says little about the scan.
-_PRIOR_SHARE = 0.5
+# A metabolite that takes more of its information from its prior than from the spectrum says little about the scan.
+_LARGEST_PRIOR_SHARE = 0.5
 
 
 def status_of(result: FitResult, *, converged: bool) -> str:
@@ -21,14 +21,12 @@ def status_of(result: FitResult, *, converged: bool) -> str:
     return "converged" if converged else "not-converged"
 
 
-def advice_for(result: FitResult, total_creatine: float, settings: FitSettings) -> tuple[str, ...]:
+def advice_for(result: FitResult, settings: FitSettings) -> tuple[str, ...]:
     """List what limits the fit.
 
     Parameters
     ----------
     result : FitResult
-    total_creatine : float
-        Amplitude that the priors are relative to.
     settings : FitSettings
     """
     advice = []
@@ -56,17 +54,7 @@ def advice_for(result: FitResult, total_creatine: float, settings: FitSettings) 
             f"The fitted line shape ({result.nuisance['lorentz_hz']:.1f} Hz Lorentzian, "
             f"{result.nuisance['gauss_hz']:.1f} Hz Gaussian) is not plausible."
         )
-    held = _held_by_priors(result, total_creatine, settings)
+    held = [name for name, share in zip(result.names, result.prior_share, strict=True) if share > _LARGEST_PRIOR_SHARE]
     if held:
         advice.append(f"Mostly determined by their priors, not by this scan: {', '.join(held)}.")
     return tuple(advice)
-
-
-def _held_by_priors(result: FitResult, total_creatine: float, settings: FitSettings) -> list[str]:
-    priors = settings.priors.ratios_to_tcr
-    deviations = dict(zip(result.names, np.sqrt(np.diag(result.covariance)), strict=True))
-    return [
-        name
-        for name in result.names
-        if name in priors and deviations[name] ** 2 > _PRIOR_SHARE * (priors[name].sd * total_creatine) ** 2
-    ]

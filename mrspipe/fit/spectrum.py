@@ -21,7 +21,7 @@ from mrspipe.fit.priors import AmplitudePriors, Scale, amplitude_priors, theta_p
 from mrspipe.fit.reference import Reference, find_reference, noise_sd
 from mrspipe.fit.settings import FitSettings
 from mrspipe.fit.solver import FARTHEST_SD, Problem, Solution, at, minimise
-from mrspipe.fit.uncertainty import amplitude_covariance, cramer_rao_bound, nuisance_likelihood
+from mrspipe.fit.uncertainty import amplitude_covariance, cramer_rao_bound, nuisance_likelihood, prior_share
 
 # Stiffness of the baseline in the coarse fit, and the parameters that it moves.
 _COARSE_ED_PER_PPM = 3.0
@@ -289,11 +289,13 @@ def _result(fitted: _Fitted, task: _Task) -> FitResult:
     parts = (solution.columns * solution.amplitudes).T * sigma
     without_baseline = parts.sum(axis=0)
     baseline = problem.base.curve(problem.data * sigma - without_baseline, problem.stiffness)
+    covariance = amplitude_covariance(problem, solution, n_names)
     result = FitResult(
         names=roles.metabolites,
         amplitudes=solution.amplitudes[:n_names] * sigma,
-        covariance=amplitude_covariance(problem, solution, n_names) * sigma**2 * _misfit(problem, solution) ** 2,
+        covariance=covariance * sigma**2 * _misfit(problem, solution) ** 2,
         crlb_covariance=cramer_rao_bound(problem, solution, n_names) * sigma**2,
+        prior_share=prior_share(covariance, problem.amplitude_prior.rows[:, :n_names]),
         nuisance=_nuisance(fitted, task.basis),
         ppm=prepared.model.ppm,
         data=fitted.data * sigma,
@@ -307,7 +309,7 @@ def _result(fitted: _Fitted, task: _Task) -> FitResult:
         macromolecule_model=_macromolecule_model(task),
     )
     result = replace(result, status=status_of(result, converged=solution.converged))
-    return replace(result, advice=advice_for(result, fitted.scale.total_creatine * sigma, task.settings))
+    return replace(result, advice=advice_for(result, task.settings))
 
 
 def _macromolecule_model(task: _Task) -> str:

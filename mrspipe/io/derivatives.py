@@ -60,7 +60,7 @@ _DESCRIPTIONS = {
 }
 
 _SCALARS = ("noise_sd", "proton_amplitude", "status", "n_iterations", "macromolecule_model")
-_MATRICES = ("amplitudes", "covariance", "crlb_covariance")
+_MATRICES = ("amplitudes", "covariance", "crlb_covariance", "prior_share")
 _CURVES = ("ppm", "data", "fit", "baseline", "macromolecules")
 
 

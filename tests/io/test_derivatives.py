@@ -56,6 +56,7 @@ def _fit():
         amplitudes=[10 / 3, 4.0, 6.0, 2.0],
         covariance=covariance,
         crlb_covariance=np.diag([0.09, 0.04, 0.36, math.inf]),
+        prior_share=[0.0, 1 / 3, 0.0, math.nan],
         nuisance={"shift_hz": 1 / 7, "lorentz_hz": math.nan},
         ppm=np.linspace(0.2, 4.2, 30),
         components=rng.normal(size=(4, 30)),
