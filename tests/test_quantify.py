@@ -253,6 +253,16 @@ def test_without_creatine_there_is_no_ratio():
     assert "creatine" in found.reason
 
 
+@pytest.mark.parametrize("creatine", [-1.0, 0.0, 0.05, 0.19])
+def test_creatine_within_its_error_gives_no_ratio_and_water_referenced_values_stay(creatine):
+    fit = made_fit({"Glu": 1.0, "Cr": creatine}, np.diag([0.01, 0.01]))
+    levels = concentrations(fit, made_water(1e4), TissueFractions(0.6, 0.4, 0), PRESS, QuantifySettings())
+    ratio, molar = find(levels, "Glu", "ratio_tcr"), find(levels, "Glu", "molar")
+    assert np.isnan([ratio.value, ratio.se_fit, ratio.se_total]).all()
+    assert ratio.reason == "total creatine is not measurable in this scan"
+    assert molar.value > 0
+
+
 def test_water_times_are_taken_from_the_metabolites_only_when_asked():
     water = made_water(1e4, Acquisition())
     settings = QuantifySettings(water_as_metabolites=True)

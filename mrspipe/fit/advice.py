@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from mrspipe.core.ratios import NOT_MEASURABLE, separability, why_no_ratio
 from mrspipe.core.results import FitResult
 from mrspipe.fit.settings import FitSettings
 
@@ -10,6 +11,9 @@ _NARROWEST_HZ, _WIDEST_HZ = 0.5, 25.0
 _LARGEST_RESIDUAL_RATIO = 1.2
 # Noise alone puts less than 0.01 % of the points beyond the limit of 4 standard deviations.
 _MOST_OUTLIERS_PCT = 1.0
+# Beyond this correlation each of two amplitudes is at least 1.4 times as uncertain as if the other were known: 1 over
+# sqrt(1 - r^2). Assumed.
+_LARGEST_CORRELATION = 0.7
 # A metabolite that takes more of its information from its prior than from the spectrum says little about the scan.
 _LARGEST_PRIOR_SHARE = 0.5
 
@@ -57,4 +61,23 @@ def advice_for(result: FitResult, settings: FitSettings) -> tuple[str, ...]:
     held = [name for name, share in zip(result.names, result.prior_share, strict=True) if share > _LARGEST_PRIOR_SHARE]
     if held:
         advice.append(f"Mostly determined by their priors, not by this scan: {', '.join(held)}.")
-    return tuple(advice)
+    return (*advice, *_about_creatine(result), *_about_glutamate(result))
+
+
+def _about_creatine(result: FitResult) -> list[str]:
+    if why_no_ratio(result) != NOT_MEASURABLE:
+        return []
+    return [f"{NOT_MEASURABLE.capitalize()}, so there are no ratios to it."]
+
+
+def _about_glutamate(result: FitResult) -> list[str]:
+    """Say with numbers when Glu and Gln are hardly told apart."""
+    found = separability(result)
+    if found is None or not abs(found.correlation) > _LARGEST_CORRELATION:
+        return []
+    text = f"The errors of Glu and Gln are tied together (correlation {found.correlation:+.2f})"
+    if why_no_ratio(result):
+        return [f"{text}."]
+    better = "; Glx is better determined than its parts" if found.sum_is_better else ""
+    numbers = ", ".join(f"{name}/tCr {ratio.value:.2f} +- {ratio.se:.2f}" for name, ratio in found.ratios.items())
+    return [f"{text}{better}: {numbers}."]
