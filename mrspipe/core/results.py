@@ -64,8 +64,7 @@ class FitResult:
         Shared parameters with the unit in the name: ``shift_hz``, ``phase0_deg``, ``phase1_deg_per_ppm``,
         ``lorentz_hz``, ``gauss_hz``, ``baseline_ed_per_ppm``; ``t2_contrast``: how much of the differences in T2 is
         seen in the line widths; ``shape_distance``: root mean square deviation from a Voigt line in units of what is
-        expected; ``misfit``: residual over noise without the points that were tamed, ``outlier_pct``: share of those;
-        ``n_at_bound``: parameters that were stopped where they become implausible.
+        expected; ``misfit``: residual over noise without the points that were tamed, ``outlier_pct``: share of those.
     ppm : float array, shape (n_ppm,)
         Ascending.
     data, fit, baseline, macromolecules : float array, shape (n_ppm,)
@@ -80,6 +79,8 @@ class FitResult:
         ``"converged"``, or what went wrong in one word.
     advice : tuple of str
         What the user should know about this fit, in plain words.
+    at_limit : tuple of str
+        Parameters that were stopped where they become implausible, such as ``"shift of Glu"``.
     """
 
     names: tuple[str, ...]
@@ -100,6 +101,7 @@ class FitResult:
     advice: tuple[str, ...] = ()
     n_iterations: int = 0
     macromolecule_model: str = ""
+    at_limit: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in _FIT_ARRAYS:

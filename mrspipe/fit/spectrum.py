@@ -14,13 +14,14 @@ from mrspipe.core.signal import Signal
 from mrspipe.fit.advice import advice_for, status_of
 from mrspipe.fit.baseline import choose_stiffness
 from mrspipe.fit.learning import LearnedMacromolecules, MacromoleculePosterior
+from mrspipe.fit.limits import stopped
 from mrspipe.fit.macromolecules import SmoothShape, spread
 from mrspipe.fit.nuisance import Nuisance
 from mrspipe.fit.prepare import Prepared, prepare
 from mrspipe.fit.priors import AmplitudePriors, Scale, amplitude_priors, theta_priors
 from mrspipe.fit.reference import Reference, find_reference, noise_sd
 from mrspipe.fit.settings import FitSettings
-from mrspipe.fit.solver import FARTHEST_SD, Problem, Solution, at, minimise
+from mrspipe.fit.solver import Problem, Solution, at, minimise
 from mrspipe.fit.uncertainty import amplitude_covariance, cramer_rao_bound, nuisance_likelihood, prior_share
 
 # Stiffness of the baseline in the coarse fit, and the parameters that it moves.
@@ -307,9 +308,10 @@ def _result(fitted: _Fitted, task: _Task) -> FitResult:
         proton_amplitude=task.basis.proton_amplitude,
         n_iterations=solution.n_iterations,
         macromolecule_model=_macromolecule_model(task),
+        at_limit=stopped(problem, solution.theta, prepared),
     )
     result = replace(result, status=status_of(result, converged=solution.converged))
-    return replace(result, advice=advice_for(result, task.settings))
+    return replace(result, advice=advice_for(result))
 
 
 def _macromolecule_model(task: _Task) -> str:
@@ -346,5 +348,4 @@ def _nuisance(fitted: _Fitted, basis: BasisSet) -> Mapping[str, float]:
         "baseline_ed_per_ppm": float(problem.base.effective_dimension(problem.stiffness) / width_ppm),
         "misfit": _misfit(problem, fitted.solution),
         "outlier_pct": float(100 * np.mean(np.abs(fitted.data - problem.data) > 1e-9)),
-        "n_at_bound": float(np.sum(np.abs(theta - problem.theta_mean) > 0.999 * FARTHEST_SD * problem.theta_sd)),
     }

@@ -164,7 +164,7 @@ def results_exist(out_dir: Path, key: ScanKey) -> bool:
 def fit_parameters(fit: FitResult) -> dict[str, Any]:
     """Give all of a fit but its curves, ready for JSON: infinity is text, NaN is null there."""
     parameters = {name: getattr(fit, name) for name in (*_SCALARS, *_MATRICES)}
-    named = {"names": fit.names, "nuisance": fit.nuisance, "advice": fit.advice}
+    named = {"names": fit.names, "nuisance": fit.nuisance, "advice": fit.advice, "at_limit": fit.at_limit}
     exact: dict[str, Any] = _exact(parameters | named | _derived(fit))
     return exact
 
@@ -212,6 +212,7 @@ def read_fit(out_dir: Path, key: ScanKey) -> FitResult:
             names=names,
             nuisance={name: _number(value) for name, value in parameters["nuisance"].items()},
             advice=tuple(parameters["advice"]),
+            at_limit=tuple(parameters["at_limit"]),
             components=curves[list(names)].to_numpy(dtype=float).T,
             noise_sd=_number(parameters["noise_sd"]),
             proton_amplitude=parameters["proton_amplitude"],

@@ -63,6 +63,7 @@ def _fit():
         noise_sd=0.1 + 0.2,
         proton_amplitude=None,
         advice=("The baseline is stiff.",),
+        at_limit=("shift of Glu",),
         n_iterations=12,
         macromolecule_model="parametrised",
         **curves,
