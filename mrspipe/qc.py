@@ -23,6 +23,7 @@ import numpy as np
 from pydantic import Field
 
 from mrspipe.core.arrays import FloatArray
+from mrspipe.core.ratios import NOT_MEASURABLE, standard_error, why_no_ratio
 from mrspipe.core.results import FitResult, Metric, QualityReport, Verdict
 from mrspipe.core.signal import Scan, Signal
 from mrspipe.physics.constants import WATER_PPM
@@ -171,7 +172,9 @@ def _unusable(fit: FitResult, values: Mapping[str, float], settings: QcSettings)
     if values["fwhm_ppm"] > settings.unusable_above_fwhm_ppm:
         reasons.append(f"lines are {values['fwhm_ppm']:.3f} ppm broad, more than {settings.unusable_above_fwhm_ppm:g}")
     creatine_se = _percent(fit, "tCr", fit.covariance)
-    if creatine_se > settings.unusable_above_tcr_se_pct:
+    if why_no_ratio(fit) == NOT_MEASURABLE:
+        reasons.append(NOT_MEASURABLE)
+    elif creatine_se > settings.unusable_above_tcr_se_pct:
         reasons.append(
             f"the standard error of total creatine is {creatine_se:.0f} %, "
             f"more than {settings.unusable_above_tcr_se_pct:g} %"
@@ -210,8 +213,7 @@ def _percent(fit: FitResult, name: str, covariance: FloatArray) -> float:
     if row is None:
         return _NAN
     amplitude = float(row @ fit.amplitudes)
-    spread = float(np.sqrt(max(0.0, float(row @ covariance @ row))))
-    return 100 * spread / amplitude if amplitude > 0 else float("inf")
+    return 100 * standard_error(row, covariance) / amplitude if amplitude > 0 else float("inf")
 
 
 def _residual_water_ratio(signal: Signal) -> float:

@@ -28,6 +28,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from mrspipe.core.arrays import FloatArray
+from mrspipe.core.ratios import ratio_to_creatine, standard_error
 from mrspipe.core.results import SUMS, Concentration, FitResult, TissueFractions
 from mrspipe.core.signal import Acquisition, Signal
 from mrspipe.physics.constants import GAMMA_BAR_1H_HZ_PER_T, PURE_WATER_MMOL_PER_KG, WATER_PROTONS
@@ -219,19 +220,18 @@ def water_amplitude(signal: Signal, duration_s: float = 0.05) -> tuple[float, fl
 
 
 def _ratio_to_creatine(fit: FitResult, name: str) -> Concentration:
-    """Ratio of amplitudes; its error follows from their covariance (delta method)."""
-    row, creatine = fit.weights(name), fit.weights("tCr")
-    reason = ""
-    value = se = _NAN
-    if row is None or creatine is None:
-        reason = "creatine was not fitted"
-    elif (total := float(creatine @ fit.amplitudes)) <= 0:
-        reason = "the amplitude of total creatine is not positive"
-    else:
-        value = float(row @ fit.amplitudes) / total
-        gradient = (row - value * creatine) / total
-        se = _spread(gradient, fit.covariance)
-    return Concentration(name, "ratio_tcr", value, se, se, _crlb_pct(fit, name), "tCr", _members(fit, name), reason)
+    ratio = ratio_to_creatine(fit, name)
+    return Concentration(
+        name,
+        "ratio_tcr",
+        ratio.value,
+        ratio.se,
+        ratio.se,
+        _crlb_pct(fit, name),
+        "tCr",
+        _members(fit, name),
+        ratio.reason,
+    )
 
 
 def _water_referenced(
@@ -254,7 +254,7 @@ def _water_referenced(
 
     factor = factors(reference.constants)
     value = float(factor @ fit.amplitudes)
-    se_fit = _spread(factor, fit.covariance)
+    se_fit = standard_error(factor, fit.covariance)
     moved = [float(factors(other) @ fit.amplitudes) for other in _one_sd_away(reference.constants, settings)]
     others = [value * reference.amplitude_sd / reference.amplitude, *(other - value for other in moved)]
     se_total = float(np.sqrt(se_fit**2 + np.sum(np.square(others))))
@@ -424,9 +424,4 @@ def _crlb_pct(fit: FitResult, name: str) -> float:
     """Cramer-Rao bound in percent of the amplitude; NaN for an amplitude that is not positive."""
     row = fit.weights(name)
     amplitude = 0.0 if row is None else float(row @ fit.amplitudes)
-    return 100 * _spread(row, fit.crlb_covariance) / amplitude if row is not None and amplitude > 0 else _NAN
-
-
-def _spread(gradient: FloatArray, covariance: FloatArray) -> float:
-    """Standard deviation of a linear combination."""
-    return float(np.sqrt(max(0.0, float(gradient @ covariance @ gradient))))
+    return 100 * standard_error(row, fit.crlb_covariance) / amplitude if row is not None and amplitude > 0 else _NAN

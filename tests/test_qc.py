@@ -28,6 +28,7 @@ def made_fit(height=100.0, noise_sd=1.0, misfit=1.0, status="converged", crlb=0.
         amplitudes,
         covariance,
         bound,
+        np.zeros(5),
         shared,
         PPM,
         fit + noise,
@@ -165,3 +166,19 @@ def test_residual_water_is_compared_with_the_largest_metabolite_peak():
 @pytest.mark.parametrize(("lorentz_hz", "gauss_hz"), [(6.0, 0.0), (0.0, 8.0)])
 def test_the_width_of_a_water_line_is_that_of_its_decay(lorentz_hz, gauss_hz):
     assert water_fwhm_hz(made_water(lorentz_hz, gauss_hz)) == pytest.approx(lorentz_hz + gauss_hz, rel=0.01)
+
+
+@pytest.mark.parametrize("creatine", [0.0, -1.0, 0.01])
+def test_a_scan_without_measurable_creatine_is_unusable_and_says_it_in_words(creatine):
+    fit = made_fit(se=0.02)
+    amplitudes = fit.amplitudes.copy()
+    amplitudes[fit.names.index("Cr")] = creatine
+    report = assess(made_scan(), replace(fit, amplitudes=amplitudes), QcSettings())
+    assert report.verdict == "unusable"
+    assert "total creatine is not measurable in this scan" in report.reasons
+    assert "inf" not in " ".join(report.reasons)
+
+
+def test_a_bound_that_is_not_known_is_not_zero():
+    report = assess(made_scan(), made_fit(crlb=float("nan")), QcSettings())
+    assert np.isnan(report.metric("crlb_glu_pct"))

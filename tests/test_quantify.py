@@ -25,6 +25,7 @@ def made_fit(amplitudes, covariance=None, proton_amplitude=1.0, crlb=None):
         np.array(list(amplitudes.values()), dtype=float),
         covariance,
         covariance if crlb is None else crlb,
+        np.zeros(n),
         {},
         *spectra,
         np.zeros((n, 4)),
@@ -250,6 +251,16 @@ def test_without_creatine_there_is_no_ratio():
     found = find(concentrations(made_fit({"Glu": 1.0}), None, None, PRESS, QuantifySettings()), "Glu", "ratio_tcr")
     assert np.isnan(found.value)
     assert "creatine" in found.reason
+
+
+@pytest.mark.parametrize("creatine", [-1.0, 0.0, 0.05, 0.19])
+def test_creatine_within_its_error_gives_no_ratio_and_water_referenced_values_stay(creatine):
+    fit = made_fit({"Glu": 1.0, "Cr": creatine}, np.diag([0.01, 0.01]))
+    levels = concentrations(fit, made_water(1e4), TissueFractions(0.6, 0.4, 0), PRESS, QuantifySettings())
+    ratio, molar = find(levels, "Glu", "ratio_tcr"), find(levels, "Glu", "molar")
+    assert np.isnan([ratio.value, ratio.se_fit, ratio.se_total]).all()
+    assert ratio.reason == "total creatine is not measurable in this scan"
+    assert molar.value > 0
 
 
 def test_water_times_are_taken_from_the_metabolites_only_when_asked():

@@ -19,7 +19,8 @@ SUMS: Mapping[str, tuple[str, ...]] = {
 
 
 _FIT_ARRAYS = (
-    "amplitudes", "covariance", "crlb_covariance", "ppm", "data", "fit", "baseline", "macromolecules", "components"
+    "amplitudes", "covariance", "crlb_covariance", "prior_share",
+    "ppm", "data", "fit", "baseline", "macromolecules", "components",
 )  # fmt: skip
 
 
@@ -55,12 +56,15 @@ class FitResult:
         Posterior covariance of the amplitudes: noise and priors.
     crlb_covariance : float array, shape (n, n)
         Cramer-Rao bound: noise alone, at the line shape, shifts and widths found.
+    prior_share : float array, shape (n,)
+        Share of each amplitude's posterior information that comes from its own prior on a ratio, 0 to 1:
+        ``1 - v / v'`` with the posterior variance ``v``, and ``v'`` the same without this prior. It is the weight of
+        the prior's mean in the estimate. 0 without a prior.
     nuisance : mapping of str to float
         Shared parameters with the unit in the name: ``shift_hz``, ``phase0_deg``, ``phase1_deg_per_ppm``,
         ``lorentz_hz``, ``gauss_hz``, ``baseline_ed_per_ppm``; ``t2_contrast``: how much of the differences in T2 is
         seen in the line widths; ``shape_distance``: root mean square deviation from a Voigt line in units of what is
-        expected; ``misfit``: residual over noise without the points that were tamed, ``outlier_pct``: share of those;
-        ``n_at_bound``: parameters that were stopped where they become implausible.
+        expected; ``misfit``: residual over noise without the points that were tamed, ``outlier_pct``: share of those.
     ppm : float array, shape (n_ppm,)
         Ascending.
     data, fit, baseline, macromolecules : float array, shape (n_ppm,)
@@ -75,12 +79,15 @@ class FitResult:
         ``"converged"``, or what went wrong in one word.
     advice : tuple of str
         What the user should know about this fit, in plain words.
+    at_limit : tuple of str
+        Parameters that were stopped where they become implausible, such as ``"shift of Glu"``.
     """
 
     names: tuple[str, ...]
     amplitudes: FloatArray
     covariance: FloatArray
     crlb_covariance: FloatArray
+    prior_share: FloatArray
     nuisance: Mapping[str, float]
     ppm: FloatArray
     data: FloatArray
@@ -94,6 +101,7 @@ class FitResult:
     advice: tuple[str, ...] = ()
     n_iterations: int = 0
     macromolecule_model: str = ""
+    at_limit: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in _FIT_ARRAYS:

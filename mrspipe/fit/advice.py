@@ -2,16 +2,20 @@
 
 import numpy as np
 
+from mrspipe.core.ratios import NOT_MEASURABLE, separability, why_no_ratio
 from mrspipe.core.results import FitResult
-from mrspipe.fit.settings import FitSettings
+from mrspipe.fit.limits import BASELINE
 
 # Beyond these a line shape is not that of a brain at 3 T, in Hz.
 _NARROWEST_HZ, _WIDEST_HZ = 0.5, 25.0
 _LARGEST_RESIDUAL_RATIO = 1.2
 # Noise alone puts less than 0.01 % of the points beyond the limit of 4 standard deviations.
 _MOST_OUTLIERS_PCT = 1.0
-# A metabolite whose prior alone explains this share of its precision says little about the scan.
-_PRIOR_SHARE = 0.5
+# Beyond this correlation each of two amplitudes is at least 1.4 times as uncertain as if the other were known: 1 over
+# sqrt(1 - r^2). Assumed.
+_LARGEST_CORRELATION = 0.7
+# A metabolite that takes more of its information from its prior than from the spectrum says little about the scan.
+_LARGEST_PRIOR_SHARE = 0.5
 
 
 def status_of(result: FitResult, *, converged: bool) -> str:
@@ -21,19 +25,22 @@ def status_of(result: FitResult, *, converged: bool) -> str:
     return "converged" if converged else "not-converged"
 
 
-def advice_for(result: FitResult, total_creatine: float, settings: FitSettings) -> tuple[str, ...]:
-    """List what limits the fit.
+def advice_for(result: FitResult) -> tuple[str, ...]:
+    """List what limits the fit."""
+    topics = (_about_ending, _about_residual, _about_limits, _about_width, _about_priors, _about_creatine)
+    return tuple(line for topic in (*topics, _about_glutamate) for line in topic(result))
 
-    Parameters
-    ----------
-    result : FitResult
-    total_creatine : float
-        Amplitude that the priors are relative to.
-    settings : FitSettings
-    """
-    advice = []
+
+def _about_ending(result: FitResult) -> list[str]:
     if result.status == "not-converged":
-        advice.append("The fit was still moving at the last iteration; look at the residual before using it.")
+        return ["The fit was still moving at the last iteration; look at the residual before using it."]
+    if result.status == "undetermined":
+        return ["The data do not determine all amplitudes of this fit: there are no standard errors."]
+    return []
+
+
+def _about_residual(result: FitResult) -> list[str]:
+    advice = []
     misfit, outliers = result.nuisance["misfit"], result.nuisance["outlier_pct"]
     if misfit > _LARGEST_RESIDUAL_RATIO:
         advice.append(
@@ -45,28 +52,46 @@ def advice_for(result: FitResult, total_creatine: float, settings: FitSettings) 
             f"{outliers:.0f} % of the points are further off than noise and misfit explain, as with lipids, residual "
             "water or a spurious echo; they were given less weight."
         )
-    if result.nuisance["n_at_bound"]:
-        advice.append("A shift, width or phase was stopped where it becomes implausible; look at the fit.")
-    largest_ed = settings.baseline_ed_range[1] / (settings.range_ppm[1] - settings.range_ppm[0])
-    if result.nuisance["baseline_ed_per_ppm"] > 0.97 * largest_ed:
-        advice.append("The baseline is as flexible as it may be; amplitudes of broad signals are uncertain.")
-    width = result.nuisance["lorentz_hz"] + result.nuisance["gauss_hz"]
-    if not _NARROWEST_HZ < width < _WIDEST_HZ or result.nuisance["lorentz_hz"] < 0:
-        advice.append(
-            f"The fitted line shape ({result.nuisance['lorentz_hz']:.1f} Hz Lorentzian, "
-            f"{result.nuisance['gauss_hz']:.1f} Hz Gaussian) is not plausible."
-        )
-    held = _held_by_priors(result, total_creatine, settings)
-    if held:
-        advice.append(f"Mostly determined by their priors, not by this scan: {', '.join(held)}.")
-    return tuple(advice)
+    return advice
 
 
-def _held_by_priors(result: FitResult, total_creatine: float, settings: FitSettings) -> list[str]:
-    priors = settings.priors.ratios_to_tcr
-    deviations = dict(zip(result.names, np.sqrt(np.diag(result.covariance)), strict=True))
-    return [
-        name
-        for name in result.names
-        if name in priors and deviations[name] ** 2 > _PRIOR_SHARE * (priors[name].sd * total_creatine) ** 2
-    ]
+def _about_limits(result: FitResult) -> list[str]:
+    advice = []
+    stopped = [name for name in result.at_limit if name != BASELINE]
+    if stopped:
+        advice.append(f"Stopped where it becomes implausible: {', '.join(stopped)}; look at the fit.")
+    if BASELINE in result.at_limit:
+        advice.append("The baseline is as flexible as it may be and may hold part of the metabolites; look at the fit.")
+    return advice
+
+
+def _about_width(result: FitResult) -> list[str]:
+    lorentz, gauss = result.nuisance["lorentz_hz"], result.nuisance["gauss_hz"]
+    if _NARROWEST_HZ < lorentz + gauss < _WIDEST_HZ and lorentz >= 0:
+        return []
+    return [f"The fitted line shape ({lorentz:.1f} Hz Lorentzian, {gauss:.1f} Hz Gaussian) is not plausible."]
+
+
+def _about_priors(result: FitResult) -> list[str]:
+    shares = zip(result.names, result.prior_share, strict=True)
+    held = [name for name, share in shares if share > _LARGEST_PRIOR_SHARE]
+    return [f"Mostly determined by their priors, not by this scan: {', '.join(held)}."] if held else []
+
+
+def _about_creatine(result: FitResult) -> list[str]:
+    if why_no_ratio(result) != NOT_MEASURABLE:
+        return []
+    return [f"{NOT_MEASURABLE.capitalize()}, so there are no ratios to it."]
+
+
+def _about_glutamate(result: FitResult) -> list[str]:
+    """Say with numbers when Glu and Gln are hardly told apart."""
+    found = separability(result)
+    if found is None or not abs(found.correlation) > _LARGEST_CORRELATION:
+        return []
+    text = f"The errors of Glu and Gln are tied together (correlation {found.correlation:+.2f})"
+    if why_no_ratio(result):
+        return [f"{text}."]
+    better = "; Glx is better determined than its parts" if found.sum_is_better else ""
+    numbers = ", ".join(f"{name}/tCr {ratio.value:.2f} +- {ratio.se:.2f}" for name, ratio in found.ratios.items())
+    return [f"{text}{better}: {numbers}."]

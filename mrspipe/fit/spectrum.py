@@ -14,14 +14,15 @@ from mrspipe.core.signal import Signal
 from mrspipe.fit.advice import advice_for, status_of
 from mrspipe.fit.baseline import choose_stiffness
 from mrspipe.fit.learning import LearnedMacromolecules, MacromoleculePosterior
+from mrspipe.fit.limits import stopped
 from mrspipe.fit.macromolecules import SmoothShape, spread
 from mrspipe.fit.nuisance import Nuisance
 from mrspipe.fit.prepare import Prepared, prepare
 from mrspipe.fit.priors import AmplitudePriors, Scale, amplitude_priors, theta_priors
 from mrspipe.fit.reference import Reference, find_reference, noise_sd
 from mrspipe.fit.settings import FitSettings
-from mrspipe.fit.solver import FARTHEST_SD, Problem, Solution, at, minimise
-from mrspipe.fit.uncertainty import amplitude_covariance, cramer_rao_bound, nuisance_likelihood
+from mrspipe.fit.solver import Problem, Solution, at, minimise
+from mrspipe.fit.uncertainty import amplitude_covariance, cramer_rao_bound, nuisance_likelihood, prior_share
 
 # Stiffness of the baseline in the coarse fit, and the parameters that it moves.
 _COARSE_ED_PER_PPM = 3.0
@@ -326,11 +327,13 @@ def result_of(fitted: FittedSpectrum) -> FitResult:
     parts = (solution.columns * solution.amplitudes).T * sigma
     without_baseline = parts.sum(axis=0)
     baseline = problem.base.curve(problem.data * sigma - without_baseline, problem.stiffness)
+    covariance = amplitude_covariance(problem, solution, n_names)
     result = FitResult(
         names=roles.metabolites,
         amplitudes=solution.amplitudes[:n_names] * sigma,
-        covariance=amplitude_covariance(problem, solution, n_names) * sigma**2 * fitted.misfit**2,
+        covariance=covariance * sigma**2 * fitted.misfit**2,
         crlb_covariance=cramer_rao_bound(problem, solution, n_names) * sigma**2,
+        prior_share=prior_share(covariance, problem.amplitude_prior.rows[:, :n_names]),
         nuisance=_nuisance(fitted),
         ppm=prepared.model.ppm,
         data=fitted.data * sigma,
@@ -342,9 +345,10 @@ def result_of(fitted: FittedSpectrum) -> FitResult:
         proton_amplitude=task.basis.proton_amplitude,
         n_iterations=solution.n_iterations,
         macromolecule_model=_macromolecule_model(task),
+        at_limit=stopped(problem, solution.theta, prepared),
     )
     result = replace(result, status=status_of(result, converged=solution.converged))
-    return replace(result, advice=advice_for(result, fitted.scale.total_creatine * sigma, task.settings))
+    return replace(result, advice=advice_for(result))
 
 
 def _macromolecule_model(task: FitTask) -> str:
@@ -376,5 +380,4 @@ def _nuisance(fitted: FittedSpectrum) -> Mapping[str, float]:
         "baseline_ed_per_ppm": float(problem.base.effective_dimension(problem.stiffness) / width_ppm),
         "misfit": fitted.misfit,
         "outlier_pct": float(100 * np.mean(np.abs(fitted.data - problem.data) > 1e-9)),
-        "n_at_bound": float(np.sum(np.abs(theta - problem.theta_mean) > 0.999 * FARTHEST_SD * problem.theta_sd)),
     }

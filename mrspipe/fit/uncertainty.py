@@ -43,6 +43,42 @@ def _inverse_block(hessian: FloatArray, n_kept: int) -> FloatArray:
     return np.asarray((solved * scale[:, None])[:n_kept])
 
 
+def prior_share(covariance: FloatArray, rows: FloatArray) -> FloatArray:
+    """Share of each amplitude's posterior information that comes from its own priors.
+
+    Definition: ``1 - v / v'``, where ``v`` is the posterior variance and ``v'`` that without the prior rows that touch
+    this amplitude; every other prior stays. With these rows ``R`` and posterior covariance ``C``, the identity of
+    Woodbury gives ``v' = v + g``, ``g = c' (1 - R C R')^-1 c``, ``c = R C e``. For a ratio to tCr with the prior
+    variance ``s^2``, ``R`` is ``e' / s`` and the share is ``v / s^2``: the weight of the prior's mean in the estimate.
+
+    Parameters
+    ----------
+    covariance : float array, shape (n, n)
+        Posterior, in the unit of the prior rows (not widened by the misfit).
+    rows : float array, shape (n_rows, n)
+        Prior rows on these amplitudes (`mrspipe.fit.priors.AmplitudePriors`), each of variance 1.
+
+    Returns
+    -------
+    float array, shape (n,)
+        Between 0 and 1; 0 for an amplitude without a prior, NaN where the data do not determine the amplitudes.
+    """
+    if not np.isfinite(covariance).all():
+        return np.full(len(covariance), np.nan)
+    share = np.zeros(len(covariance))
+    for index in np.flatnonzero(rows.any(axis=0)):
+        own = rows[rows[:, index] != 0]
+        spread = own @ covariance[:, index]
+        left = np.eye(len(own)) - own @ covariance @ own.T
+        try:
+            gained = float(spread @ cho_solve(cho_factor(left), spread))
+        except LinAlgError:
+            # Without these rows nothing is known of the amplitude.
+            gained = np.inf
+        share[index] = 1.0 - covariance[index, index] / (covariance[index, index] + gained)
+    return share
+
+
 def cramer_rao_bound(problem: Problem, solution: Solution, n_kept: int) -> FloatArray:
     """Cramer-Rao bound of the first ``n_kept`` amplitudes: noise alone, at the line shape, shifts and widths found.
 

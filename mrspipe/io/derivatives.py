@@ -16,6 +16,7 @@ import numpy as np
 
 from mrspipe.core.arrays import FloatArray
 from mrspipe.core.errors import FileError
+from mrspipe.core.ratios import correlations, separability
 from mrspipe.core.results import Concentration, FitResult, Metric, QualityReport, Verdict
 from mrspipe.core.scan_result import ScanResult
 from mrspipe.core.signal import ScanKey, Signal
@@ -57,7 +58,7 @@ _DESCRIPTIONS = {
 }
 
 _SCALARS = ("noise_sd", "proton_amplitude", "status", "n_iterations", "macromolecule_model")
-_MATRICES = ("amplitudes", "covariance", "crlb_covariance")
+_MATRICES = ("amplitudes", "covariance", "crlb_covariance", "prior_share")
 _CURVES = ("ppm", "data", "fit", "baseline", "macromolecules")
 
 
@@ -158,8 +159,19 @@ def results_exist(out_dir: Path, key: ScanKey) -> bool:
 def fit_parameters(fit: FitResult) -> dict[str, Any]:
     """Give all of a fit but its curves, ready for JSON: infinity is text, NaN is null there."""
     parameters = {name: getattr(fit, name) for name in (*_SCALARS, *_MATRICES)}
-    exact: dict[str, Any] = _exact(parameters | {"names": fit.names, "nuisance": fit.nuisance, "advice": fit.advice})
+    named = {"names": fit.names, "nuisance": fit.nuisance, "advice": fit.advice, "at_limit": fit.at_limit}
+    exact: dict[str, Any] = _exact(parameters | named | _derived(fit))
     return exact
+
+
+def _derived(fit: FitResult) -> dict[str, Any]:
+    """Give what readers would have to work out of the covariance; not read back."""
+    by_name = {
+        name: dict(zip(fit.names, row, strict=True))
+        for name, row in zip(fit.names, correlations(fit).tolist(), strict=True)
+    }
+    glu_gln = separability(fit)
+    return {"correlations": by_name, "glu_gln": None if glu_gln is None else asdict(glu_gln)}
 
 
 def fit_curves(fit: FitResult) -> dict[str, FloatArray]:
@@ -193,6 +205,7 @@ def read_fit(out_dir: Path, key: ScanKey) -> FitResult:
             names=names,
             nuisance={name: _number(value) for name, value in parameters["nuisance"].items()},
             advice=tuple(parameters["advice"]),
+            at_limit=tuple(parameters["at_limit"]),
             components=curves[list(names)].to_numpy(dtype=float).T,
             noise_sd=_number(parameters["noise_sd"]),
             proton_amplitude=parameters["proton_amplitude"],

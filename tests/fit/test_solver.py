@@ -2,33 +2,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from brain_like import make_signal
 
 from mrspipe.fit.model import Layout
-from mrspipe.fit.nuisance import Nuisance
-from mrspipe.fit.prepare import prepare
-from mrspipe.fit.priors import Scale, amplitude_priors, theta_priors
-from mrspipe.fit.settings import FitSettings
-from mrspipe.fit.solver import Problem, at, curvature, minimise
+from mrspipe.fit.solver import at, curvature, minimise
 from mrspipe.fit.uncertainty import amplitude_covariance, cramer_rao_bound
-
-SETTINGS = FitSettings()
-
-
-@pytest.fixture(scope="module")
-def problem(basis):
-    signal = make_signal(basis, noise=0.3)
-    prepared = prepare(basis, signal.axis, SETTINGS)
-    # Double precision, so that differences tell slopes.
-    model = replace(prepared.model, precision=np.complex128)
-    sigma = 0.3 * np.sqrt(1024) * signal.axis.dwell_s
-    nuisance = Nuisance.generic(prepared.generic_smooth, prepared.roles.metabolites, SETTINGS.priors)
-    mean, sd = theta_priors(
-        prepared.model.layout, nuisance, SETTINGS.priors, hz_per_ppm=127.7, basis_width_hz=basis.linewidth_hz
-    )
-    rows = amplitude_priors(prepared.roles, nuisance, SETTINGS.priors.creatine_fraction, Scale(8 / sigma, 3 / sigma))
-    data = prepared.grid.spectra(signal.fid, signal.axis)[prepared.model.window].real / sigma
-    return Problem(model, prepared.base, data, rows, mean, sd, prepared.base.stiffness_for(6.0))
 
 
 @pytest.fixture(scope="module")

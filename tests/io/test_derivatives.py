@@ -56,12 +56,14 @@ def _fit():
         amplitudes=[10 / 3, 4.0, 6.0, 2.0],
         covariance=covariance,
         crlb_covariance=np.diag([0.09, 0.04, 0.36, math.inf]),
+        prior_share=[0.0, 1 / 3, 0.0, math.nan],
         nuisance={"shift_hz": 1 / 7, "lorentz_hz": math.nan},
         ppm=np.linspace(0.2, 4.2, 30),
         components=rng.normal(size=(4, 30)),
         noise_sd=0.1 + 0.2,
         proton_amplitude=None,
         advice=("The baseline is stiff.",),
+        at_limit=("shift of Glu",),
         n_iterations=12,
         macromolecule_model="parametrised",
         **curves,
@@ -135,6 +137,17 @@ def test_the_curves_of_a_fit_are_a_table_for_everyone(tmp_path, result):
     assert table.columns.tolist() == ["ppm", "data", "fit", "baseline", "macromolecules", "NAA", "Cr", "Glu", "Gln"]
     described = read_json(scan_dir(tmp_path, _KEY) / f"{_KEY.label}_desc-fit_mrs.json")
     assert all(described[name]["Description"] for name in table.columns)
+
+
+def test_correlations_are_written_by_name_and_glu_against_gln_with_them(tmp_path, result):
+    write_scan(tmp_path, result)
+    found = read_json(scan_dir(tmp_path, _KEY) / f"{_KEY.label}_desc-fit_mrs.json")["Parameters"]
+    # Cov(Glu, Gln) = -0.05, variances 0.09 and 0.16.
+    assert found["correlations"]["Glu"]["Gln"] == found["correlations"]["Gln"]["Glu"] == pytest.approx(-0.05 / 0.12)
+    assert found["correlations"]["NAA"] == pytest.approx({"NAA": 1.0, "Cr": 0.0, "Glu": 0.0, "Gln": 0.0})
+    assert found["glu_gln"]["correlation"] == pytest.approx(-0.05 / 0.12)
+    assert [found["glu_gln"]["ratios"][name]["value"] for name in ("Glu", "Gln", "Glx")] == [1.5, 0.5, 2.0]
+    assert found["prior_share"] == [0.0, 1 / 3, 0.0, None]
 
 
 def test_concentrations_come_back_exactly(tmp_path, result):

@@ -45,7 +45,8 @@ def make_fit(seed=1, status="converged", advice=()):
     n = len(names)
     return FitResult(
         names=names, amplitudes=np.ones(n), covariance=0.01 * np.eye(n), crlb_covariance=0.01 * np.eye(n),
-        nuisance={"shift_hz": 0.4}, ppm=ppm, data=fit + rng.normal(0, 0.06, ppm.size), fit=fit, baseline=baseline,
+        prior_share=np.zeros(n), nuisance={"shift_hz": 0.4}, ppm=ppm,
+        data=fit + rng.normal(0, 0.06, ppm.size), fit=fit, baseline=baseline,
         macromolecules=macromolecules, components=components, noise_sd=0.06, proton_amplitude=1.0,
         status=status, advice=tuple(advice),
     )  # fmt: skip

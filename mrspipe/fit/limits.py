@@ -1,0 +1,53 @@
+"""Which parameters a fit stopped at the edge of what is plausible, by name."""
+
+import numpy as np
+
+from mrspipe.core.arrays import FloatArray
+from mrspipe.fit.lineshape import N_DECAY, N_PHASE
+from mrspipe.fit.prepare import Prepared
+from mrspipe.fit.priors import Roles
+from mrspipe.fit.solver import FARTHEST_SD, Problem
+
+BASELINE = "flexibility of the baseline"
+"""The one of them that is chosen among candidates and is not part of ``theta``."""
+
+# The solver clips, so a stopped parameter is at its edge to rounding.
+_AT_THE_EDGE = 0.999
+
+
+def stopped(problem: Problem, theta: FloatArray, prepared: Prepared) -> tuple[str, ...]:
+    """Name the parameters that ended at their limit.
+
+    Parameters
+    ----------
+    problem : Problem
+    theta : float array, shape (n_theta,)
+        Where the fit ended.
+    prepared : Prepared
+
+    Returns
+    -------
+    tuple of str
+        Such as ``"common Lorentzian width"``, ``"shift of Glu"``.
+    """
+    far = np.abs(theta - problem.theta_mean) > _AT_THE_EDGE * FARTHEST_SD * problem.theta_sd
+    names = [name for name, stop in zip(parameter_names(prepared.roles), far, strict=True) if stop]
+    most_flexible = problem.stiffness <= prepared.stiffnesses.min() * (1 + 1e-9)
+    return (*names, BASELINE) if most_flexible else tuple(names)
+
+
+def parameter_names(roles: Roles) -> tuple[str, ...]:
+    """Name the entries of ``theta`` in the order of `mrspipe.fit.model.Layout`."""
+    signals = (*roles.metabolites, *(["the measured macromolecules"] if roles.measured_mm else []))
+    return (
+        "zero-order phase",
+        "first-order phase",
+        "common shift",
+        "common Lorentzian width",
+        "common Gaussian width",
+        "T2 contrast",
+        *(f"decay of the line shape ({number} of {N_DECAY})" for number in range(1, N_DECAY + 1)),
+        *(f"phase of the line shape ({number} of {N_PHASE})" for number in range(1, N_PHASE + 1)),
+        *(f"shift of {name}" for name in signals),
+        *(f"width of {name}" for name in signals),
+    )
