@@ -24,6 +24,7 @@ from recovery.evaluation import (
     change_row,
     fitted,
     joined,
+    joint_change_row,
     recovery_rows,
 )
 from recovery.generator import Conditions, pairs, spectra
@@ -49,8 +50,9 @@ def main() -> None:
             title = f"Family {arguments.family}, macromolecules {treatment}, studies: {arguments.studies}"
             _print_table(title, _RECOVERY, _recovery(arguments, treatment, every))
         if arguments.pairs:
-            title = f"Family {arguments.family}, change of Glu within people, separate fits, general list"
-            _print_table(title, _CHANGE, _changes(arguments, every))
+            for kind in ("separate", "joint"):
+                title = f"Family {arguments.family}, change of Glu within people, {kind} fits, general list"
+                _print_table(title, _CHANGE, _changes(arguments, every, joint=kind == "joint"))
 
 
 def _arguments() -> argparse.Namespace:
@@ -87,12 +89,15 @@ def _recovery(
             yield (*_named(conditions), *_recovery_cells(row))
 
 
-def _changes(arguments: argparse.Namespace, every: Sequence[Conditions]) -> Iterator[tuple[str, ...]]:
+def _changes(arguments: argparse.Namespace, every: Sequence[Conditions], *, joint: bool) -> Iterator[tuple[str, ...]]:
     family = family_of(arguments.family, arguments.seed, arguments.data)
     for conditions in every:
-        scans = zip(*pairs(family, arguments.pairs, conditions, arguments.seed), strict=True)
-        first, second = (fitted(one, family, "generic") for one in scans)
-        yield (*_named(conditions), *_change_cells(change_row(first, second)))
+        people = pairs(family, arguments.pairs, conditions, arguments.seed)
+        if joint:
+            row = joint_change_row(people, family)
+        else:
+            row = change_row(*(fitted(one, family, "generic") for one in zip(*people, strict=True)))
+        yield (*_named(conditions), *_change_cells(row))
 
 
 def _named(conditions: Conditions) -> tuple[str, ...]:

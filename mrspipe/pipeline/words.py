@@ -71,7 +71,7 @@ def analysis_facts(
 def _basis(settings: BasisSettings) -> str:
     if settings.file:
         return f"basis set {settings.file.rsplit('/', 1)[-1]}"
-    return "density-matrix simulation with ideal pulses of the sequence and echo time of each scan"
+    return f"density-matrix simulation with {settings.pulses} pulses of the sequence and echo time of each scan"
 
 
 def _fit(settings: FitSettings) -> str:

@@ -9,7 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from recovery.evaluation import ChangeRow, Estimates, RecoveryRow, change_row, fitted, recovery_rows
+from recovery.evaluation import (
+    ChangeRow,
+    Estimates,
+    RecoveryRow,
+    change_row,
+    fitted,
+    joint_change_row,
+    recovery_rows,
+)
 from recovery.generator import Conditions, pairs, spectra
 from recovery.studies import STUDIES, Study, family_of
 
@@ -55,11 +63,18 @@ def outcome(request):
     return Outcome(study, fitted(spectra(family, study.n, study.conditions, study.seed), family, study.treatment))
 
 
-@pytest.fixture(scope="module", params=["first", "second"])
+@pytest.fixture(
+    scope="module",
+    params=[("first", "separate"), ("first", "joint"), ("second", "separate"), ("second", "joint")],
+    ids=" ".join,
+)
 def change(request):
-    family = family_of(request.param, 201)
-    scans = zip(*pairs(family, N_PAIRS, Conditions(), seed=201), strict=True)
-    return change_row(*(fitted(one, family, "generic") for one in scans))
+    name, fits = request.param
+    family = family_of(name, 201)
+    people = pairs(family, N_PAIRS, Conditions(), seed=201)
+    if fits == "joint":
+        return joint_change_row(people, family)
+    return change_row(*(fitted(one, family, "generic") for one in zip(*people, strict=True)))
 
 
 def test_all_fits_converge(outcome):
