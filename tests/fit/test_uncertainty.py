@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mrspipe.fit.priors import AmplitudePriors
-from mrspipe.fit.solver import minimise
+from mrspipe.fit.solver import at, curvature, minimise
 from mrspipe.fit.uncertainty import amplitude_covariance, prior_share
 
 NAMES = ("NAA", "Cr", "PCr", "GPC", "Ins", "Glu", "Gln", "GABA")
@@ -49,3 +49,74 @@ def test_what_only_the_prior_knows_is_all_prior():
 
 def test_amplitudes_that_are_not_determined_have_no_share():
     assert np.isnan(prior_share(np.full((2, 2), np.nan), np.array([[1.0, 0.0]]))).all()
+
+
+# The covariance against sampling
+
+
+def _posterior(problem, theta):
+    """Minus twice the log posterior of theta with the amplitudes integrated out, and the amplitudes' distribution."""
+    solution = at(problem, theta)
+    rows = problem.amplitude_prior.rows
+    factor = np.linalg.cholesky(solution.gram + rows.T @ rows)
+    return solution.objective + 2 * np.log(np.diag(factor)).sum(), solution.amplitudes, factor
+
+
+def _sample(problem, solution, n_steps, step, rng):
+    """Metropolis (1953) with the autoregressive proposal of Neal (1999) about the fit: amplitudes of each step.
+
+    The proposal is reversible for the Gaussian about the fit; the ratio of posterior and Gaussian decides, so the
+    samples are those of the posterior whatever its shape.
+    """
+    n_linear = solution.amplitudes.size
+    hessian, _ = curvature(problem, solution)
+    covariance = np.linalg.inv(hessian)[n_linear:, n_linear:]
+    root = np.linalg.cholesky(covariance)
+    place = np.zeros(len(root))
+    energy, mean, factor = _posterior(problem, solution.theta)
+    drawn = []
+    for _ in range(n_steps):
+        trial = np.sqrt(1 - step**2) * place + step * rng.standard_normal(place.size)
+        new = _posterior(problem, solution.theta + root @ trial)
+        if np.log(rng.uniform()) < 0.5 * (energy - place @ place - new[0] + trial @ trial):
+            place, (energy, mean, factor) = trial, new
+        drawn.append(mean + np.linalg.solve(factor.T, rng.standard_normal(n_linear)))
+    return np.array(drawn)
+
+
+def _effective_size(series):
+    """Number of independent values that a correlated series is worth (Geyer 1992, initial positive pairs)."""
+    centred = series - series.mean()
+    spectrum = np.abs(np.fft.rfft(centred, 2 * centred.size)) ** 2
+    correlation = np.fft.irfft(spectrum)[: centred.size]
+    pairs = (correlation / correlation[0])[: centred.size // 2 * 2].reshape(-1, 2).sum(axis=1)
+    last = np.argmax(pairs < 0)
+    return centred.size / (2 * pairs[:last].sum() - 1)
+
+
+@pytest.fixture(scope="module")
+def drawn(problem, minimum):
+    return _sample(problem, minimum, 8000, 0.8, np.random.default_rng(1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("members", [("Glu",), ("Cr", "PCr"), ("Ins",), ("Glu", "Gln")], ids="+".join)
+def test_the_covariance_is_the_spread_of_samples_of_the_posterior(problem, minimum, drawn, members):
+    row = np.array([float(name in members) for name in NAMES])
+    values = drawn[:, : len(NAMES)] @ row
+    squares = (values - values.mean()) ** 2
+    # Standard error of the sampled variance: that of a mean of as many squares as the chain is worth.
+    error = squares.std() / np.sqrt(_effective_size(squares))
+    expected = row @ amplitude_covariance(problem, minimum, len(NAMES)) @ row
+    assert error < 0.05 * expected, "the chain is too short to tell"
+    assert values.var() == pytest.approx(expected, abs=3 * error)
+
+
+def test_a_correlated_series_is_worth_as_many_values_as_theory_says():
+    # The autoregressive series x' = a x + sqrt(1 - a^2) noise is worth n (1 - a) / (1 + a) values.
+    rng = np.random.default_rng(4)
+    series = np.zeros(200_000)
+    noise = rng.standard_normal(series.size)
+    for index in range(1, series.size):
+        series[index] = 0.6 * series[index - 1] + 0.8 * noise[index]
+    assert _effective_size(series) == pytest.approx(series.size * 0.25, rel=0.1)
