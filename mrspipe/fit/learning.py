@@ -24,7 +24,7 @@ import numpy as np
 
 from mrspipe.core.arrays import FloatArray
 from mrspipe.core.errors import ConfigError
-from mrspipe.fit.lineshape import N_DECAY, N_PHASE
+from mrspipe.fit.lineshape import N_SHAPE
 from mrspipe.fit.macromolecules import CENTRES_PPM, SmoothShape, spread
 from mrspipe.fit.nuisance import Nuisance
 from mrspipe.fit.settings import FitPriors, RatioPrior
@@ -145,7 +145,7 @@ def _expectation_maximisation(fits: Sequence[MacromoleculePosterior]) -> Nuisanc
 
 def _study_sd(generic: Nuisance) -> FloatArray:
     """How far a study's values may lie from the generic ones."""
-    smooth, _, t2, _, _, _, widths = generic.groups
+    smooth, _, t2, _, _, widths = generic.groups
     sd = generic.sd.copy()
     sd[smooth] = spread(generic.smooth.mean, _STUDY_RELATIVE, _STUDY_FLOOR)
     sd[t2], sd[widths] = _STUDY_T2_SD, _STUDY_WIDTH_SD_HZ
@@ -214,7 +214,7 @@ def from_json(content: Mapping[str, Any]) -> LearnedMacromolecules:
         return LearnedMacromolecules(metabolites, None, n_spectra)
     arrays = {name: np.array(content[name], dtype=np.float64) for name in _ARRAYS}
     same_grid = content["macromolecules"]["ppm"] == CENTRES_PPM.round(6).tolist()
-    if not same_grid or arrays["shape_mean"].size != N_DECAY + N_PHASE:
+    if not same_grid or arrays["shape_mean"].size != N_SHAPE:
         raise ConfigError(
             "What was learned from the study is for another model of macromolecules and line shape.",
             cure="Learn it anew with this version.",

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mrspipe.core.arrays import FloatArray
-from mrspipe.fit.lineshape import N_DECAY, N_PHASE
+from mrspipe.fit.lineshape import N_SHAPE
 from mrspipe.fit.prepare import Prepared
 from mrspipe.fit.priors import Roles
 from mrspipe.fit.solver import FARTHEST_SD, Problem
@@ -46,8 +46,7 @@ def parameter_names(roles: Roles) -> tuple[str, ...]:
         "common Lorentzian width",
         "common Gaussian width",
         "T2 contrast",
-        *(f"decay of the line shape ({number} of {N_DECAY})" for number in range(1, N_DECAY + 1)),
-        *(f"phase of the line shape ({number} of {N_PHASE})" for number in range(1, N_PHASE + 1)),
+        *(f"phase of the line shape ({number} of {N_SHAPE})" for number in range(1, N_SHAPE + 1)),
         *(f"shift of {name}" for name in signals),
         *(f"width of {name}" for name in signals),
     )

@@ -4,7 +4,7 @@ Re{ exp(i (phi0 + phi1 (ppm - 2.2))) F[ (sum_m c_m B_m(t) exp((2 pi i d_m - pi l
                                          + sum_j a_j G_j(t)) L(t) ] }
 
 ``L(t) = exp(2 pi i f0 t - pi l0 t - pi^2 g t^2 / (4 ln 2)) exp(sum_k s_k h_k(t))`` is the line shape common to all: a
-Voigt line and smooth deviations from it (`mrspipe.fit.lineshape`). ``B_m`` is a basis signal with its own shift ``d_m``
+Voigt line and a smooth phase (`mrspipe.fit.lineshape`). ``B_m`` is a basis signal with its own shift ``d_m``
 and width ``l_m``; ``e_m`` is the width that its T2 lets expect, relative to creatine, and ``u`` how much of that is
 seen. ``G_j`` are the functions of the macromolecules (`mrspipe.fit.macromolecules`). Amplitudes enter linearly, the
 rest is the vector ``theta``, laid out by `Layout`. The baseline is not part of it: see `mrspipe.fit.baseline`.
@@ -18,7 +18,7 @@ from scipy.fft import fft
 
 from mrspipe.core.arrays import ComplexArray, FloatArray
 from mrspipe.fit.grid import BandGrid
-from mrspipe.fit.lineshape import N_DECAY, N_PHASE, shape_functions
+from mrspipe.fit.lineshape import N_SHAPE, shape_functions
 
 _GAUSS = np.pi**2 / (4 * np.log(2))
 
@@ -32,7 +32,7 @@ def gaussian_decay(fwhm_squared: FloatArray | float, time_squared: FloatArray) -
 class Layout:
     """Where the nonlinear parameters stand in ``theta``.
 
-    ``theta`` = phi0 [rad], phi1 [rad/ppm], f0 [Hz], l0 [Hz], g [Hz^2], u [1], the shape's decay [1] and phase [rad],
+    ``theta`` = phi0 [rad], phi1 [rad/ppm], f0 [Hz], l0 [Hz], g [Hz^2], u [1], the phases of the line shape [rad],
     then per basis signal the shifts [Hz] and the widths [Hz].
     """
 
@@ -44,10 +44,8 @@ class Layout:
     LORENTZ = 3
     GAUSS = 4
     T2 = 5
-    DECAYS = slice(6, 6 + N_DECAY)
-    PHASES = slice(6 + N_DECAY, 6 + N_DECAY + N_PHASE)
-    SHAPE = slice(DECAYS.start, PHASES.stop)
-    N_SHARED = PHASES.stop
+    SHAPE = slice(6, 6 + N_SHAPE)
+    N_SHARED = SHAPE.stop
 
     @property
     def size(self) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mrspipe.core.arrays import FloatArray
-from mrspipe.fit.lineshape import N_DECAY, N_PHASE
+from mrspipe.fit.lineshape import N_SHAPE
 from mrspipe.fit.macromolecules import SmoothShape, spread
 from mrspipe.fit.settings import FitPriors, RatioPrior
 
@@ -27,8 +27,8 @@ class Nuisance:
         Weakly determined metabolites relative to tCr.
     t2 : RatioPrior
         How much of the widths that T2 lets expect is seen.
-    shape_mean, shape_sd : float array, shape (N_DECAY + N_PHASE,)
-        Deviation from a Voigt line.
+    shape_mean, shape_sd : float array, shape (N_SHAPE,)
+        Deviation from a Voigt line, in rad.
     shifts_ppm, shifts_sd_ppm, widths_hz, widths_sd_hz : float array, shape (n_metabolites,)
     """
 
@@ -58,8 +58,8 @@ class Nuisance:
             smooth=SmoothShape(smooth_mean, spread(smooth_mean, priors.mm_relative_sd, priors.mm_floor_sd)),
             ratios={name: priors.ratios_to_tcr[name] for name in metabolites if name in priors.ratios_to_tcr},
             t2=priors.t2_contrast,
-            shape_mean=np.zeros(N_DECAY + N_PHASE),
-            shape_sd=np.repeat([priors.shape_decay_sd, priors.shape_phase_sd_rad], [N_DECAY, N_PHASE]),
+            shape_mean=np.zeros(N_SHAPE),
+            shape_sd=np.full(N_SHAPE, priors.shape_phase_sd_rad),
             shifts_ppm=0.0 * each,
             shifts_sd_ppm=priors.shift_sd_ppm * each,
             widths_hz=0.0 * each,
@@ -86,7 +86,7 @@ class Nuisance:
     def groups(self) -> tuple[slice, ...]:
         """Parameters of one kind, in the order of `mean`."""
         n = self.shifts_ppm.size
-        sizes = [self.smooth.mean.size, len(self.ratios), 1, N_DECAY, N_PHASE, n, n]
+        sizes = [self.smooth.mean.size, len(self.ratios), 1, N_SHAPE, n, n]
         ends = np.cumsum(sizes)
         return tuple(slice(int(end - size), int(end)) for size, end in zip(sizes, ends, strict=True))
 
@@ -96,8 +96,7 @@ class Nuisance:
         A ratio's mean is learned, its standard deviation stays wide: how much people differ in weakly determined
         metabolites is not to be decided by this study.
         """
-        smooth, ratios, t2, decay, phase, shifts, widths = self.groups
-        shape = slice(decay.start, phase.stop)
+        smooth, ratios, t2, shape, shifts, widths = self.groups
         return Nuisance(
             smooth=SmoothShape(mean[smooth], sd[smooth]),
             ratios={

@@ -54,7 +54,7 @@ class FitPriors(Settings):
     """SD of each metabolite's own Lorentzian width around that, in Hz."""
     lorentz_hz: float = 3.0
     """Expected Lorentzian width of creatine, including the width already in the basis set, in Hz."""
-    lorentz_sd_hz: Positive = 1.5
+    lorentz_sd_hz: Positive = 1.0
     """SD of the common Lorentzian width, in Hz."""
     gauss_hz: float = 4.5
     """Expected Gaussian width common to all lines, in Hz."""
@@ -62,13 +62,11 @@ class FitPriors(Settings):
     """SD of the common Gaussian width, in Hz."""
     phase1_sd_deg_per_ppm: Positive = 5.0
     """SD of the first-order phase around zero, in degrees per ppm."""
-    shape_decay_sd: Positive = 0.1
-    """SD of the smooth deviation of the common line's decay from that of a Voigt line, in units of its logarithm."""
     shape_phase_sd_rad: Positive = 0.15
     """SD of the smooth deviation of the common line's phase over time, in rad."""
     mm_relative_sd: Positive = 0.25
     """SD of the macromolecules at any chemical shift, relative to what is expected there (not measured)."""
-    mm_floor_sd: Positive = 0.1
+    mm_floor_sd: Positive = 0.07
     """SD of the macromolecules where none are expected, relative to their largest expected value (not measured)."""
     mm_deviation_sd: Positive = 0.12
     """SD of the deviation from a measured macromolecule spectrum at any chemical shift, relative to its value there."""

@@ -21,7 +21,7 @@ from mrspipe.fit.prepare import Prepared, prepare
 from mrspipe.fit.priors import AmplitudePriors, Scale, amplitude_priors, theta_priors
 from mrspipe.fit.reference import Reference, find_reference, noise_sd
 from mrspipe.fit.settings import FitSettings
-from mrspipe.fit.solver import Problem, Solution, at, minimise
+from mrspipe.fit.solver import Problem, Solution, at, balanced, minimise
 from mrspipe.fit.uncertainty import amplitude_covariance, cramer_rao_bound, nuisance_likelihood, prior_share
 
 # Stiffness of the baseline in the coarse fit, and the parameters that it moves.
@@ -251,7 +251,7 @@ def _staged_fit(
         solution = _minimise(problem, solution.theta, everything, settings, coarser)
         n_iterations += solution.n_iterations
         known = problem.stiffness
-    return problem, replace(solution, n_iterations=n_iterations), scale
+    return problem, replace(balanced(problem, solution), n_iterations=n_iterations), scale
 
 
 def _tamed(data: FloatArray, problem: Problem, solution: Solution, part: float) -> FloatArray:

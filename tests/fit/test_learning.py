@@ -205,7 +205,7 @@ def test_the_likelihood_of_a_spectrum_holds_no_prior_of_the_nuisance(basis):
         fit_for_learning(signal, basis, SETTINGS.model_copy(update={"priors": priors})) for priors in (PRIORS, tight)
     )
     # MM09, which no metabolite hides, and the phase of the line at 45 ms.
-    smooth, _, _, _, phase, _, _ = wide.generic.groups
+    smooth, _, _, phase, _, _ = wide.generic.groups
     strongest = [smooth.start + 8, phase.start + 3]
     said = [np.diag(fit.information)[strongest] for fit in (wide, narrow)]
     np.testing.assert_allclose(said[0], said[1], rtol=0.3)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mrspipe.fit.model import Layout
-from mrspipe.fit.solver import at, curvature, minimise
+from mrspipe.fit.solver import at, balanced, curvature, minimise
 from mrspipe.fit.uncertainty import amplitude_covariance, cramer_rao_bound
 
 
@@ -111,3 +111,20 @@ def test_the_minimum_is_a_minimum(problem):
     for _ in range(20):
         elsewhere = solution.theta + 0.02 * problem.theta_sd * rng.standard_normal(solution.theta.size)
         assert at(problem, elsewhere).objective > solution.objective - 1e-6
+
+
+def test_balancing_finds_the_mean_line_width_over_the_amplitudes(problem):
+    # Slow twin: the posterior of the common Lorentzian width alone, amplitudes integrated out, by quadrature.
+    layout = problem.model.layout
+    held = replace(problem, theta_sd=np.where(np.arange(layout.size) == layout.LORENTZ, problem.theta_sd, 1e-4))
+    best = minimise(held, problem.theta_mean, free=np.array([layout.LORENTZ]), tolerance=1e-6, max_iterations=60)
+    widths = best.theta[layout.LORENTZ] + np.linspace(-1, 1, 81)
+    points = [at(held, np.where(np.arange(layout.size) == layout.LORENTZ, width, best.theta)) for width in widths]
+    rows = problem.amplitude_prior.rows
+    half = [0.5 * (p.objective + np.linalg.slogdet(p.gram + rows.T @ rows)[1]) for p in points]
+    weight = np.exp(np.min(half) - half)
+    mean = weight @ widths / weight.sum()
+    spread = np.sqrt(weight @ (widths - mean) ** 2 / weight.sum())
+    found = balanced(held, best).theta[layout.LORENTZ]
+    assert abs(found - mean) < 0.15 * spread
+    assert abs(found - mean) < abs(best.theta[layout.LORENTZ] - mean)

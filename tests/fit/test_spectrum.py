@@ -166,7 +166,7 @@ def test_sharp_lines_of_nothing_known_are_tamed_and_said(basis):
     expected, found = (fit_spectrum(replace(plain, samples=plain.fid + more), basis, SETTINGS) for more in (0, spikes))
     moved = np.abs(found.amplitudes - expected.amplitudes)
     # What is left of them makes the baseline flexible, and the stated errors say what that costs.
-    assert (moved < np.sqrt(np.diag(found.covariance))).all()
+    assert (moved < 2 * np.sqrt(np.diag(found.covariance))).all()
     assert (moved < 4 * np.sqrt(np.diag(expected.covariance))).all()
     assert any("given less weight" in line for line in found.advice)
 
