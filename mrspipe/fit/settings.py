@@ -66,7 +66,7 @@ class FitPriors(Settings):
     """SD of the smooth deviation of the common line's phase over time, in rad."""
     mm_relative_sd: Positive = 0.25
     """SD of the macromolecules at any chemical shift, relative to what is expected there (not measured)."""
-    mm_floor_sd: Positive = 0.07
+    mm_floor_sd: Positive = 0.1
     """SD of the macromolecules where none are expected, relative to their largest expected value (not measured)."""
     mm_deviation_sd: Positive = 0.12
     """SD of the deviation from a measured macromolecule spectrum at any chemical shift, relative to its value there."""
