@@ -1,7 +1,8 @@
 """What the fit is to reach on spectra that are not made by its model.
 
 Each claim is a target and a margin for chance: with n spectra, a bias has a standard error of SD / sqrt(n), a coverage
-the binomial one, a root mean square error one of itself / sqrt(2 n). Margins are twice that.
+the binomial one, a root mean square error one of itself / sqrt(2 n). Margins are twice that. Known misses are in
+`recovery.misses`: a claim fails for new ones and for those that got worse.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from recovery.evaluation import (
     recovery_rows,
 )
 from recovery.generator import Conditions, pairs, spectra
+from recovery.misses import unexpected
 from recovery.studies import STUDIES, Study, family_of
 
 pytestmark = pytest.mark.slow
@@ -84,39 +86,35 @@ def test_all_fits_converge(outcome):
 def test_the_bias_is_small(outcome):
     largest = LARGEST_BIAS_PCT[outcome.study.family]
     beyond = {
-        row.metabolite: f"{row.bias_pct:+.1f} +- {row.sd_pct / np.sqrt(row.n):.1f} %"
+        row.metabolite: row.bias_pct
         for row in outcome.rows
         if abs(row.bias_pct) > largest + 2 * row.sd_pct / np.sqrt(row.n)
     }
-    assert not beyond, str(beyond)
+    assert unexpected("bias", outcome.study.name, beyond) == {}
 
 
 def test_intervals_hold_the_truth(outcome):
     least = COVERAGE_PCT[0]
     margin = 2 * np.sqrt(least * (100 - least) / outcome.study.n)
-    beyond = {row.metabolite: f"{row.coverage_pct:.0f} %" for row in outcome.rows if row.coverage_pct < least - margin}
-    assert not beyond, str(beyond)
+    beyond = {row.metabolite: row.coverage_pct for row in outcome.rows if row.coverage_pct < least - margin}
+    assert unexpected("coverage", outcome.study.name, beyond) == {}
 
 
 def test_stated_errors_are_not_exaggerated(outcome):
     largest = LARGEST_SE_RATIO * (1 + 2 / np.sqrt(2 * outcome.study.n))
-    beyond = {
-        row.metabolite: f"{row.se_pct:.1f} % stated, {row.rmse_pct:.1f} % true"
-        for row in outcome.rows
-        if row.se_pct > largest * row.rmse_pct
-    }
-    assert not beyond, str(beyond)
+    beyond = {row.metabolite: row.se_pct / row.rmse_pct for row in outcome.rows if row.se_pct > largest * row.rmse_pct}
+    assert unexpected("stated error", outcome.study.name, beyond) == {}
 
 
 def test_errors_are_no_larger_than_those_of_the_oracle(outcome):
     # Fit and oracle each have a relative standard error of 1 / sqrt(2 n).
     largest = 1 + 2 / np.sqrt(outcome.study.n)
     beyond = {
-        row.metabolite: f"{row.rmse_pct:.1f} % beside {row.oracle_rmse_pct:.1f} %"
+        row.metabolite: row.rmse_pct / row.oracle_rmse_pct
         for row in outcome.rows
         if row.rmse_pct > largest * row.oracle_rmse_pct
     }
-    assert not beyond, str(beyond)
+    assert unexpected("error", outcome.study.name, beyond) == {}
 
 
 def test_differences_of_glutamate_between_people_are_read_in_full(outcome):
