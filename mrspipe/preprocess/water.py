@@ -18,7 +18,7 @@ from mrspipe.core.axis import SpectralAxis
 _SMALLEST_SINGULAR = 1e-7
 # Vectors beyond those wanted, and rounds of the subspace iteration: singular values that stand out are then exact to
 # rounding, and those in the noise have no exact vectors anyway.
-_OVERSAMPLING, _N_SUBSPACE_ITERATIONS = 10, 2
+_OVERSAMPLING, _N_SUBSPACE_ITERATIONS = 10, 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
