@@ -22,9 +22,11 @@ from scipy.linalg import cho_factor, cho_solve
 from mrspipe.core.arrays import FloatArray, IntArray
 from mrspipe.core.basis_set import BasisSet
 from mrspipe.core.errors import ConfigError
+from mrspipe.core.ratios import ratio_to_creatine
 from mrspipe.core.results import SUMS, FitResult
 from mrspipe.core.signal import Signal
 from mrspipe.fit.learning import LearnedMacromolecules
+from mrspipe.fit.priors import smooth_rows
 from mrspipe.fit.settings import FitSettings, JointPriors
 from mrspipe.fit.spectrum import FittedSpectrum, fit_point, result_of
 
@@ -106,22 +108,29 @@ class JointFit:
 
     def change(self, metabolite: str, first: int = 0, second: int = 1) -> Change | None:
         """Change of the ratio to tCr from one spectrum to another; None when it was not fitted."""
+        return next((one for one in self.changes(metabolite, first) if one.second == second), None)
+
+    def changes(self, metabolite: str, first: int = 0) -> tuple[Change, ...]:
+        """Changes from one spectrum to each of the others, in their order; none when it was not fitted."""
         found = self.ratios(metabolite)
         if found is None:
-            return None
+            return ()
         ratios, covariance = found
-        pick = np.zeros(len(ratios))
-        pick[second], pick[first] = 1.0, -1.0
-        alone = [_ratio_alone(self.fits[index], metabolite) for index in (first, second)]
-        return Change(
-            metabolite=metabolite,
-            first=first,
-            second=second,
-            value=float(pick @ ratios),
-            se=float(np.sqrt(pick @ covariance @ pick)),
-            reference=float(ratios[first]),
-            separate=alone[1][0] - alone[0][0],
-            separate_se=float(np.hypot(alone[0][1], alone[1][1])),
+        alone = [ratio_to_creatine(fit, metabolite) for fit in self.fits]
+        variance = np.diag(covariance)
+        return tuple(
+            Change(
+                metabolite=metabolite,
+                first=first,
+                second=second,
+                value=float(ratios[second] - ratios[first]),
+                se=float(np.sqrt(variance[first] + variance[second] - 2 * covariance[first, second])),
+                reference=float(ratios[first]),
+                separate=alone[second].value - alone[first].value,
+                separate_se=float(np.hypot(alone[first].se, alone[second].se)),
+            )
+            for second in range(len(ratios))
+            if second != first
         )
 
     def _members(self, metabolite: str) -> IntArray:
@@ -180,7 +189,6 @@ class _Spectrum:
     sd: FloatArray
     smooth_rows: FloatArray
     best: FloatArray
-    baseline_sd: FloatArray
     parts: "_Parts"
 
 
@@ -202,7 +210,6 @@ def _linearised(point: FittedSpectrum) -> _Spectrum:
     slopes = problem.model.derivative(solution.theta, solution.evaluation, solution.amplitudes)
     unit = np.ones(n_linear)
     unit[: roles.n_basis], unit[roles.n_basis :] = point.scale.total_creatine, point.scale.macromolecules
-    # The baseline in units of its own prior: stiffness times penalty is its inverse variance.
     jacobian = np.hstack([solution.columns * unit, slopes, base.functions])
     best = np.concatenate([solution.amplitudes / unit, solution.theta, np.zeros(base.penalty.size)])
     misfit = point.misfit
@@ -212,6 +219,7 @@ def _linearised(point: FittedSpectrum) -> _Spectrum:
     for index, name in enumerate(names):
         if name in nuisance.ratios:
             mean[index], sd[index] = nuisance.ratios[name].mean, nuisance.ratios[name].sd
+    # Stiffness times penalty is the inverse variance of a coefficient; straight lines are not penalised.
     with np.errstate(divide="ignore"):
         baseline_sd = misfit / np.sqrt(problem.stiffness * base.penalty)
     end = n_linear + n_theta
@@ -227,9 +235,8 @@ def _linearised(point: FittedSpectrum) -> _Spectrum:
         moment=jacobian.T @ at_zero / misfit**2,
         mean=np.concatenate([mean, problem.theta_mean, np.zeros(base.penalty.size)]),
         sd=np.concatenate([sd, problem.theta_sd, np.minimum(baseline_sd, 1e6)]),
-        smooth_rows=nuisance.smooth.rows,
+        smooth_rows=smooth_rows(roles, nuisance),
         best=best,
-        baseline_sd=np.minimum(baseline_sd, 1e6),
         parts=parts,
     )
 
@@ -277,7 +284,7 @@ def _difference_precision(spectra: Sequence[_Spectrum], free: IntArray, priors: 
     smooth = average[parts.smooth]
     sd[parts.smooth] = priors.macromolecules * (np.abs(smooth) + 0.1 * np.abs(smooth).max())
     sd[parts.shared] *= priors.line_shape
-    sd[parts.baseline] = priors.baseline * np.mean([spectrum.baseline_sd for spectrum in spectra], axis=0)
+    sd[parts.baseline] = priors.baseline * np.mean([spectrum.sd[parts.baseline] for spectrum in spectra], axis=0)
     precision = np.diag(sd**-2.0)
     # A gain of its own multiplies all amplitudes of a spectrum: a direction with next to no prior.
     gain = np.zeros_like(sd)
@@ -285,13 +292,3 @@ def _difference_precision(spectra: Sequence[_Spectrum], free: IntArray, priors: 
     gain[amplitudes] = average[amplitudes]
     along = precision @ gain
     return np.asarray(precision - np.outer(along, along) / (gain @ along + _GAIN**-2))
-
-
-def _ratio_alone(fit: FitResult, metabolite: str) -> tuple[float, float]:
-    row, creatine = fit.weights(metabolite), fit.weights("tCr")
-    if row is None or creatine is None:
-        return float("nan"), float("nan")
-    total = float(creatine @ fit.amplitudes)
-    ratio = float(row @ fit.amplitudes) / total
-    slope = (row - ratio * creatine) / total
-    return ratio, float(np.sqrt(slope @ fit.covariance @ slope))

@@ -12,7 +12,7 @@ any spectrum is used, nor any order.
 
 Few steps, on purpose: a step moves what the spectra know well nearly all the way, and what they hardly know hardly.
 What they hardly know is where macromolecules and broad multiplets can be exchanged, and there the small errors that the
-spectra of a study have in common would add up until the model trusts them (measured: docs/accuracy.md).
+spectra of a study have in common would add up until the model trusts them (docs/decisions/0007).
 """
 
 from collections import Counter

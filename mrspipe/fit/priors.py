@@ -100,10 +100,16 @@ def amplitude_priors(roles: Roles, nuisance: Nuisance, creatine_fraction: RatioP
             part = creatine_fraction
             rows.append((each[index] - part.mean * creatine) / (part.sd * scale.total_creatine))
             targets.append(0.0)
-    smooth = each[roles.n_basis :] / scale.macromolecules
-    # With measured macromolecules the smooth functions are deviations of mean zero; else they share an amplitude.
-    smooth = smooth / nuisance.smooth.sd[:, None] if roles.measured_mm else nuisance.smooth.rows @ smooth
+    smooth = smooth_rows(roles, nuisance) @ each[roles.n_basis :] / scale.macromolecules
     return AmplitudePriors(np.vstack([*rows, smooth]), np.array([*targets, *([0.0] * roles.n_smooth)]))
+
+
+def smooth_rows(roles: Roles, nuisance: Nuisance) -> FloatArray:
+    """Rows of the macromolecules' functions, shape (n_smooth, n_smooth).
+
+    With measured macromolecules the functions are deviations of mean zero; else they share an amplitude.
+    """
+    return np.diag(1 / nuisance.smooth.sd) if roles.measured_mm else nuisance.smooth.rows
 
 
 def theta_priors(

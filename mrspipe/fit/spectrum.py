@@ -259,8 +259,8 @@ def _tamed(data: FloatArray, problem: Problem, solution: Solution, part: float) 
 
     Least squares on such pseudo-data is Huber's estimator (Huber 1981, doi 10.1002/0471725250, ch. 7.8): a point far
     off pulls no more than one at the edge, and one beyond all doubt not at all. What it tames are lines of nothing that
-    the model knows. Near a metabolite's
-    line, ``part`` of it is never too far, because early stages have not found the line shape yet.
+    the model knows. Near a metabolite's line, ``part`` of it is never too far, because early stages have not found the
+    line shape yet.
     """
     residual = _residual(problem, solution, data)
     spread = 1.4826 * float(np.median(np.abs(residual)))

@@ -9,7 +9,7 @@ from mrspipe.config import StudyConfig
 from mrspipe.core.errors import MrspipeError
 from mrspipe.core.signal import ScanKey, Signal
 from mrspipe.engine import Workers, counted
-from mrspipe.fit.dynamic import Change, JointFit, fit_jointly
+from mrspipe.fit.dynamic import Change, fit_jointly
 from mrspipe.fit.learning import LearnedMacromolecules
 from mrspipe.io.columns import CHANGES, SCAN_CHANGES, SPECTRUM_CHANGES, Descriptions
 from mrspipe.io.derivatives import read_clean
@@ -97,21 +97,15 @@ def _changes_or_none(job: SubjectJob) -> list[Row]:
 def _changes(job: SubjectJob) -> list[Row]:
     basis = basis_for(job.signals[0], job.config.basis)
     joint = fit_jointly(job.signals, basis, job.config.fit, job.learned)
-    return [
-        {**job.names[place], **_since(job.names[0]), **_row(change)}
-        for place in range(1, len(job.signals))
-        for change in _reported(joint, place)
-    ]
+    changes = [change for metabolite in _REPORTED for change in joint.changes(metabolite)]
+    # Scan by scan, and the metabolites of each in the order above.
+    in_order = sorted(changes, key=lambda change: change.second)
+    return [{**job.names[change.second], **_since(job.names[0]), **_row(change)} for change in in_order]
 
 
 def _since(first: Cells) -> Row:
     """Cells of the scan that a change is relative to, apart from the subject's name."""
     return {f"since_{name}": value for name, value in first.items() if name != "participant_id"}
-
-
-def _reported(joint: JointFit, place: int) -> list[Change]:
-    changes = (joint.change(metabolite, 0, place) for metabolite in _REPORTED)
-    return [change for change in changes if change is not None]
 
 
 def _row(change: Change) -> Row:

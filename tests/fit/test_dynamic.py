@@ -1,5 +1,7 @@
 """Two spectra of one subject: what changed is found, and its standard error is honest."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from brain_like import TRUTH, make_signal
@@ -90,3 +92,11 @@ def test_one_spectrum_or_different_sampling_is_refused(basis):
     other = SpectralAxis(1024, 1 / 2000, 127.7e6, 4.65)
     with pytest.raises(ConfigError, match="sampled differently"):
         fit_jointly([signal, Signal(signal.fid[:1024], ("time",), other, signal.acquisition)], basis, SETTINGS)
+
+
+def test_measured_macromolecules_are_shared_like_any_other(basis):
+    shape = make_signal(basis, noise=0.0).fid - make_signal(basis, noise=0.0, macromolecules=0.0).fid
+    measured = replace(basis, names=(*basis.names, "Mac"), fids=np.vstack([basis.fids, shape / 3.0]))
+    change = fit_jointly(pair(basis, 7), measured, SETTINGS).change("Glu")
+    assert abs(change.value - (MORE - 1) * TRUTH["Glu"] / CREATINE) < 3 * change.se
+    assert change.se < change.separate_se
