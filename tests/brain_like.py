@@ -32,7 +32,7 @@ def make_basis(axis, **changes):
 
 
 def make_signal(basis, *, noise, seed=0, axis=None, truth=TRUTH, phase_deg=0.0, shift_hz=0.0, macromolecules=3.0):
-    """Lorentz 2 Hz and Gauss 4.5 Hz on top of the basis and of twelve macromolecule Gaussians, white noise."""
+    """Lorentz 2 Hz and Gauss 4.5 Hz on top of the basis and of macromolecule Gaussians, white noise."""
     axis = axis or basis.axis
     clean = broadened(np.array([truth[name] for name in basis.names]) @ make_basis(axis).fids, axis, lorentz_hz=2.0)
     for line in macromolecule_lines():

@@ -36,10 +36,11 @@ _WITHIN_RELATIVE, _WITHIN_FLOOR = 0.12, 0.02
 _PRIOR_SPECTRA = 2.0
 # A study's macromolecules may differ this much from the generic shape, relative to it and to its largest value; a
 # study's line widths this much in Hz; its use of the T2 differences this much. Assumed, wide.
+_STUDY_LORENTZ_SD_HZ = 2.0
 _STUDY_RELATIVE, _STUDY_FLOOR, _STUDY_WIDTH_SD_HZ, _STUDY_T2_SD = 0.8, 0.3, 0.8, 0.7
 # With fewer spectra learning gains little, and a wrong model cannot be told. Measured on synthetic studies.
 _FEWEST_SPECTRA = 12
-_ARRAYS = ("shape_mean", "shape_sd", "shifts_ppm", "shifts_sd_ppm", "widths_hz", "widths_sd_hz")
+_ARRAYS = ("line_mean", "line_sd", "shape_mean", "shape_sd", "shifts_ppm", "shifts_sd_ppm", "widths_hz", "widths_sd_hz")
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +128,7 @@ def learn_macromolecules(fits: Sequence[MacromoleculePosterior], priors: FitPrio
 
 def _expectation_maximisation(fits: Sequence[MacromoleculePosterior]) -> Nuisance:
     generic = fits[0].generic
-    smooth, n_fits = generic.groups[0], len(fits)
+    smooth, n_fits = generic.groups.smooth, len(fits)
     information = np.array([fit.information for fit in fits])
     moment = np.array([fit.moment for fit in fits])
     weight = np.array([fit.weight for fit in fits])
@@ -145,10 +146,10 @@ def _expectation_maximisation(fits: Sequence[MacromoleculePosterior]) -> Nuisanc
 
 def _study_sd(generic: Nuisance) -> FloatArray:
     """How far a study's values may lie from the generic ones."""
-    smooth, _, t2, _, _, widths = generic.groups
+    at = generic.groups
     sd = generic.sd.copy()
-    sd[smooth] = spread(generic.smooth.mean, _STUDY_RELATIVE, _STUDY_FLOOR)
-    sd[t2], sd[widths] = _STUDY_T2_SD, _STUDY_WIDTH_SD_HZ
+    sd[at.smooth] = spread(generic.smooth.mean, _STUDY_RELATIVE, _STUDY_FLOOR)
+    sd[at.lorentz], sd[at.t2], sd[at.widths] = _STUDY_LORENTZ_SD_HZ, _STUDY_T2_SD, _STUDY_WIDTH_SD_HZ
     return sd
 
 
@@ -173,12 +174,14 @@ def _each(
 def _between(variance: FloatArray, mean: FloatArray, generic: Nuisance, n_fits: int) -> FloatArray:
     """Spread between spectra: one size for each kind of parameter, on what is expected of the kind."""
     expected = generic.sd.copy()
-    smooth = generic.groups[0]
+    smooth = generic.groups.smooth
     expected[smooth] = spread(mean[smooth], _WITHIN_RELATIVE, _WITHIN_FLOOR)
     sd = np.empty_like(expected)
     for group in generic.groups:
         sd[group] = expected[group] * np.sqrt(np.mean(variance[group] / expected[group] ** 2)) if sd[group].size else 0
-    return np.asarray(np.sqrt((n_fits * sd**2 + _PRIOR_SPECTRA * generic.sd**2) / (n_fits + _PRIOR_SPECTRA)))
+    pooled = np.sqrt((n_fits * sd**2 + _PRIOR_SPECTRA * generic.sd**2) / (n_fits + _PRIOR_SPECTRA))
+    # A study knows at least what is known without it; a larger spread comes from fits that went astray.
+    return np.asarray(np.minimum(pooled, generic.sd))
 
 
 def to_json(learned: LearnedMacromolecules) -> dict[str, Any]:
@@ -190,6 +193,7 @@ def to_json(learned: LearnedMacromolecules) -> dict[str, Any]:
     return content | {
         "macromolecules": {
             "ppm": CENTRES_PPM.round(6).tolist(),
+            "protons_of_tcr": {"mean": nuisance.level.mean, "sd": nuisance.level.sd},
             "mean": nuisance.smooth.mean.tolist(),
             "sd": nuisance.smooth.sd.tolist(),
         },
@@ -222,5 +226,7 @@ def from_json(content: Mapping[str, Any]) -> LearnedMacromolecules:
         )
     smooth = SmoothShape(*(np.array(content["macromolecules"][key], dtype=np.float64) for key in ("mean", "sd")))
     ratios = {one["name"]: RatioPrior(mean=one["mean"], sd=one["sd"]) for one in content["ratios_to_tcr"]}
-    nuisance = Nuisance(smooth, ratios, RatioPrior(**content["t2_contrast"]), **arrays)
+    level = RatioPrior(**content["macromolecules"]["protons_of_tcr"])
+    t2 = RatioPrior(**content["t2_contrast"])
+    nuisance = Nuisance(smooth=smooth, level=level, ratios=ratios, t2=t2, **arrays)
     return LearnedMacromolecules(metabolites, nuisance, n_spectra)

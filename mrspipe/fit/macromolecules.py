@@ -1,7 +1,7 @@
 """Macromolecules as a smooth function of chemical shift: overlapping Gaussians of equal width on a regular grid.
 
 Macromolecules of a brain are no sum of a dozen Gaussian lines, but they are smooth: nothing of theirs is narrower than
-about 15 Hz. A fine grid of Gaussians of that width can follow any such shape; what is known of macromolecules - which
+about 15 Hz. A fine grid of slightly narrower Gaussians can follow any such shape; what is known of macromolecules - which
 places, which relative heights (`mrspipe.physics.macromolecules`) - is the prior mean of its amplitudes.
 """
 
@@ -15,10 +15,11 @@ from mrspipe.fit.grid import BandGrid
 from mrspipe.fit.model import gaussian_decay
 from mrspipe.physics.macromolecules import macromolecule_lines
 
-# The narrowest macromolecule line is about 15 Hz at 3 T after the common line shape of a good shim; the grid is finer
-# than half that width, so that no place is favoured. Both in ppm: macromolecules widen with the field in Hz.
-_FWHM_PPM = 0.133
-_SPACING_PPM = 0.09
+# Narrower than the narrowest macromolecule line, about 15 Hz at 3 T: a sum of functions can be broader than they are,
+# not narrower, and what it cannot follow it takes from the metabolites (decision 0008). The spacing is finer than that
+# width, so that no place is favoured. Both in ppm: macromolecules widen with the field in Hz.
+_FWHM_PPM = 0.10
+_SPACING_PPM = 0.07
 _FIRST_PPM, _LAST_PPM = 0.15, 4.35
 # Shapes are compared as they appear, with a typical common line width in Hz.
 _TYPICAL_GAUSS_HZ = 5.0
@@ -62,15 +63,20 @@ class SmoothShape:
     def rows(self) -> FloatArray:
         """Rows that keep the amplitudes in proportion, shape (n_smooth, n_smooth); their target is zero.
 
-        The common amplitude has a flat prior and is eliminated, which projects the rows away from it.
+        The common amplitude is eliminated, which projects the rows away from it.
         """
         along = self.mean / self.sd
         return np.asarray(np.diag(1 / self.sd) - np.outer(along, along / self.sd) / (along @ along))
 
+    @property
+    def common_row(self) -> FloatArray:
+        """Row that gives the amplitude common to all functions that suits theirs best, shape (n_smooth,)."""
+        along = self.mean / self.sd
+        return np.asarray(along / self.sd / (along @ along))
+
     def common(self, amplitudes: FloatArray) -> float:
         """Amplitude common to all functions that suits the given ones best."""
-        along = self.mean / self.sd
-        return float(along @ (amplitudes / self.sd) / (along @ along))
+        return float(self.common_row @ amplitudes)
 
 
 def spread(mean: FloatArray, relative: float, floor: float) -> FloatArray:

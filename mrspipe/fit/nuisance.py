@@ -6,6 +6,7 @@ study (`mrspipe.fit.learning`): the same quantities with the study's means and t
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,19 @@ from mrspipe.core.arrays import FloatArray
 from mrspipe.fit.lineshape import N_SHAPE
 from mrspipe.fit.macromolecules import SmoothShape, spread
 from mrspipe.fit.settings import FitPriors, RatioPrior
+
+
+class Groups(NamedTuple):
+    """Where the parameters of each kind stand in `Nuisance.mean`."""
+
+    smooth: slice
+    ratios: slice
+    lorentz: slice
+    gauss: slice
+    t2: slice
+    shape: slice
+    shifts: slice
+    widths: slice
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,8 +37,12 @@ class Nuisance:
     ----------
     smooth : SmoothShape
         Macromolecules.
+    level : RatioPrior
+        Their common amplitude, in protons of tCr.
     ratios : mapping of str to RatioPrior
         Weakly determined metabolites relative to tCr.
+    line_mean, line_sd : float array, shape (2,)
+        Common Lorentzian width beyond that of the basis set, in Hz, and squared common Gaussian width, in Hz^2.
     t2 : RatioPrior
         How much of the widths that T2 lets expect is seen.
     shape_mean, shape_sd : float array, shape (N_SHAPE,)
@@ -33,7 +51,10 @@ class Nuisance:
     """
 
     smooth: SmoothShape
+    level: RatioPrior
     ratios: Mapping[str, RatioPrior]
+    line_mean: FloatArray
+    line_sd: FloatArray
     t2: RatioPrior
     shape_mean: FloatArray
     shape_sd: FloatArray
@@ -43,7 +64,9 @@ class Nuisance:
     widths_sd_hz: FloatArray
 
     @classmethod
-    def generic(cls, smooth_mean: FloatArray, metabolites: tuple[str, ...], priors: FitPriors) -> "Nuisance":
+    def generic(
+        cls, smooth_mean: FloatArray, metabolites: tuple[str, ...], priors: FitPriors, basis_width_hz: float
+    ) -> "Nuisance":
         """Take everything from the settings.
 
         Parameters
@@ -52,11 +75,16 @@ class Nuisance:
             Expected macromolecules.
         metabolites : tuple of str
         priors : FitPriors
+        basis_width_hz : float
+            Lorentzian width that is already in the basis set, in Hz.
         """
         each = np.ones(len(metabolites))
         return cls(
             smooth=SmoothShape(smooth_mean, spread(smooth_mean, priors.mm_relative_sd, priors.mm_floor_sd)),
+            level=priors.mm_level,
             ratios={name: priors.ratios_to_tcr[name] for name in metabolites if name in priors.ratios_to_tcr},
+            line_mean=np.array([priors.lorentz_hz - basis_width_hz, priors.gauss_hz**2]),
+            line_sd=np.array([priors.lorentz_sd_hz, 2 * priors.gauss_hz * priors.gauss_sd_hz]),
             t2=priors.t2_contrast,
             shape_mean=np.zeros(N_SHAPE),
             shape_sd=np.full(N_SHAPE, priors.shape_phase_sd_rad),
@@ -68,10 +96,10 @@ class Nuisance:
 
     @property
     def mean(self) -> FloatArray:
-        """All means in a row: macromolecules, ratios, t2, shape, shifts, widths."""
+        """All means in a row: macromolecules, ratios, line, t2, shape, shifts, widths."""
         ratios = [ratio.mean for ratio in self.ratios.values()]
         return np.concatenate(
-            [self.smooth.mean, ratios, [self.t2.mean], self.shape_mean, self.shifts_ppm, self.widths_hz]
+            [self.smooth.mean, ratios, self.line_mean, [self.t2.mean], self.shape_mean, self.shifts_ppm, self.widths_hz]
         )
 
     @property
@@ -79,16 +107,16 @@ class Nuisance:
         """Standard deviations in the order of `mean`."""
         ratios = [ratio.sd for ratio in self.ratios.values()]
         return np.concatenate(
-            [self.smooth.sd, ratios, [self.t2.sd], self.shape_sd, self.shifts_sd_ppm, self.widths_sd_hz]
+            [self.smooth.sd, ratios, self.line_sd, [self.t2.sd], self.shape_sd, self.shifts_sd_ppm, self.widths_sd_hz]
         )
 
     @property
-    def groups(self) -> tuple[slice, ...]:
+    def groups(self) -> Groups:
         """Parameters of one kind, in the order of `mean`."""
         n = self.shifts_ppm.size
-        sizes = [self.smooth.mean.size, len(self.ratios), 1, N_SHAPE, n, n]
+        sizes = [self.smooth.mean.size, len(self.ratios), 1, 1, 1, N_SHAPE, n, n]
         ends = np.cumsum(sizes)
-        return tuple(slice(int(end - size), int(end)) for size, end in zip(sizes, ends, strict=True))
+        return Groups(*(slice(int(end - size), int(end)) for size, end in zip(sizes, ends, strict=True)))
 
     def with_values(self, mean: FloatArray, sd: FloatArray) -> "Nuisance":
         """Replace all means and standard deviations; ratios keep theirs.
@@ -96,18 +124,22 @@ class Nuisance:
         A ratio's mean is learned, its standard deviation stays wide: how much people differ in weakly determined
         metabolites is not to be decided by this study.
         """
-        smooth, ratios, t2, shape, shifts, widths = self.groups
+        at = self.groups
+        line = slice(at.lorentz.start, at.gauss.stop)
         return Nuisance(
-            smooth=SmoothShape(mean[smooth], sd[smooth]),
+            smooth=SmoothShape(mean[at.smooth], sd[at.smooth]),
+            level=self.level,
             ratios={
                 name: RatioPrior(mean=float(value), sd=ratio.sd)
-                for (name, ratio), value in zip(self.ratios.items(), mean[ratios], strict=True)
+                for (name, ratio), value in zip(self.ratios.items(), mean[at.ratios], strict=True)
             },
-            t2=RatioPrior(mean=float(mean[t2][0]), sd=float(sd[t2][0])),
-            shape_mean=mean[shape],
-            shape_sd=sd[shape],
-            shifts_ppm=mean[shifts],
-            shifts_sd_ppm=sd[shifts],
-            widths_hz=mean[widths],
-            widths_sd_hz=sd[widths],
+            line_mean=mean[line],
+            line_sd=sd[line],
+            t2=RatioPrior(mean=float(mean[at.t2][0]), sd=float(sd[at.t2][0])),
+            shape_mean=mean[at.shape],
+            shape_sd=sd[at.shape],
+            shifts_ppm=mean[at.shifts],
+            shifts_sd_ppm=sd[at.shifts],
+            widths_hz=mean[at.widths],
+            widths_sd_hz=sd[at.widths],
         )

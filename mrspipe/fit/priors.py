@@ -1,6 +1,6 @@
 """What is known before the data are seen, as rows and as means with standard deviations."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -56,9 +56,10 @@ class Roles:
 
 @dataclass(frozen=True)
 class Scale:
-    """Amplitudes that the priors are relative to: total creatine, and the common one of the macromolecules."""
+    """Amplitudes that the priors are relative to: tCr, one proton of it, and the common one of the macromolecules."""
 
     total_creatine: float
+    creatine_proton: float
     macromolecules: float
 
 
@@ -70,15 +71,21 @@ class AmplitudePriors:
     ----------
     rows : float array, shape (n_rows, n_linear)
     targets : float array, shape (n_rows,)
+    scale : float array, shape (n_linear,)
+        Row that gives total creatine, or all metabolites together where there is none: the unknown size of a spectrum.
+    n_relative : int
+        Number of amplitudes that are known relative to it: the metabolites.
     """
 
     rows: FloatArray
     targets: FloatArray
+    scale: FloatArray
+    n_relative: int
 
     def without(self, n_leading: int) -> "AmplitudePriors":
         """Leave out every row that touches the leading amplitudes."""
         kept = ~self.rows[:, :n_leading].any(axis=1)
-        return AmplitudePriors(self.rows[kept], self.targets[kept])
+        return replace(self, rows=self.rows[kept], targets=self.targets[kept])
 
 
 def amplitude_priors(roles: Roles, nuisance: Nuisance, creatine_fraction: RatioPrior, scale: Scale) -> AmplitudePriors:
@@ -100,8 +107,18 @@ def amplitude_priors(roles: Roles, nuisance: Nuisance, creatine_fraction: RatioP
             part = creatine_fraction
             rows.append((each[index] - part.mean * creatine) / (part.sd * scale.total_creatine))
             targets.append(0.0)
+    if not roles.measured_mm:
+        level = nuisance.level
+        rows.append(nuisance.smooth.common_row @ each[roles.n_basis :] / (level.sd * scale.creatine_proton))
+        targets.append(level.mean / level.sd)
     smooth = smooth_rows(roles, nuisance) @ each[roles.n_basis :] / scale.macromolecules
-    return AmplitudePriors(np.vstack([*rows, smooth]), np.array([*targets, *([0.0] * roles.n_smooth)]))
+    n_names = len(roles.metabolites)
+    return AmplitudePriors(
+        rows=np.vstack([*rows, smooth]),
+        targets=np.array([*targets, *([0.0] * roles.n_smooth)]),
+        scale=creatine if creatine.any() else each[:n_names].sum(axis=0),
+        n_relative=n_names,
+    )
 
 
 def smooth_rows(roles: Roles, nuisance: Nuisance) -> FloatArray:
@@ -113,17 +130,15 @@ def smooth_rows(roles: Roles, nuisance: Nuisance) -> FloatArray:
 
 
 def theta_priors(
-    layout: Layout, nuisance: Nuisance, priors: FitPriors, *, hz_per_ppm: float, basis_width_hz: float
+    layout: Layout, nuisance: Nuisance, priors: FitPriors, *, hz_per_ppm: float
 ) -> tuple[FloatArray, FloatArray]:
     """Means and standard deviations of the nonlinear parameters, each of shape (n_theta,)."""
     mean, sd = np.zeros(layout.size), np.empty(layout.size)
-    mean[layout.LORENTZ] = priors.lorentz_hz - basis_width_hz
-    mean[layout.GAUSS] = priors.gauss_hz**2
     sd[layout.PHASE0] = _PHASE0_SD_RAD
     sd[layout.PHASE1] = np.deg2rad(priors.phase1_sd_deg_per_ppm)
     sd[layout.SHIFT] = _SHIFT_SD_HZ
-    sd[layout.LORENTZ] = priors.lorentz_sd_hz
-    sd[layout.GAUSS] = 2 * priors.gauss_hz * priors.gauss_sd_hz
+    line = [layout.LORENTZ, layout.GAUSS]
+    mean[line], sd[line] = nuisance.line_mean, nuisance.line_sd
     mean[layout.T2], sd[layout.T2] = nuisance.t2.mean, nuisance.t2.sd
     mean[layout.SHAPE], sd[layout.SHAPE] = nuisance.shape_mean, nuisance.shape_sd
     # Measured macromolecules come after the metabolites and move like any of them.

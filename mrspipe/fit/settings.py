@@ -31,7 +31,7 @@ _RATIOS = {
     "Asc": (0.12, 0.10),
     "Lac": (0.08, 0.08),
     "sIns": (0.035, 0.03),
-    "Gly": (0.08, 0.08),
+    "Gly": (0.07, 0.04),
     "Glc": (0.12, 0.10),
     "Ala": (0.04, 0.05),
 }
@@ -52,9 +52,9 @@ class FitPriors(Settings):
     """How much of the differences in line width that the metabolites' T2 at 3 T lets expect is seen: 1 all, 0 none."""
     width_sd_hz: Positive = 0.3
     """SD of each metabolite's own Lorentzian width around that, in Hz."""
-    lorentz_hz: float = 3.0
+    lorentz_hz: float = 3.5
     """Expected Lorentzian width of creatine, including the width already in the basis set, in Hz."""
-    lorentz_sd_hz: Positive = 1.0
+    lorentz_sd_hz: Positive = 1.5
     """SD of the common Lorentzian width, in Hz."""
     gauss_hz: float = 4.5
     """Expected Gaussian width common to all lines, in Hz."""
@@ -64,6 +64,8 @@ class FitPriors(Settings):
     """SD of the first-order phase around zero, in degrees per ppm."""
     shape_phase_sd_rad: Positive = 0.15
     """SD of the smooth deviation of the common line's phase over time, in rad."""
+    mm_level: RatioPrior = RatioPrior(mean=2.0, sd=1.0)
+    """Expected area of the macromolecules' line at 0.9 ppm, in protons of tCr (not measured macromolecules)."""
     mm_relative_sd: Positive = 0.25
     """SD of the macromolecules at any chemical shift, relative to what is expected there (not measured)."""
     mm_floor_sd: Positive = 0.1

@@ -169,17 +169,19 @@ def balanced(problem: Problem, solution: Solution) -> Solution:
     """Move from the best line shape to the one that is best on average over the amplitudes.
 
     The best point is too narrow: broad lines have many amplitudes that fit nearly as well, narrow ones few. Integrated
-    over the amplitudes (Laplace), the objective gains ``ln |H|`` with ``H`` their curvature, as in REML for variances;
-    its slope, in the widths that all lines share, moves the solution by one Newton step.
+    over the amplitudes (Laplace), the objective gains ``ln |H|`` with ``H`` their curvature, as in REML for variances.
+    Metabolites are known relative to a scale that is not known (`AmplitudePriors.scale`), so that their prior density
+    falls with it: ``2 n ln scale``. Without this term broad lines would be favoured for their larger areas alone. The
+    slope of both, in the widths that all lines share, moves the solution by one Newton step.
     """
     layout = problem.model.layout
     shared = np.array([layout.LORENTZ, layout.GAUSS, layout.T2])
-    start, slope = _log_determinant(problem, solution), np.empty(shared.size)
+    start, slope = _volume(problem, solution), np.empty(shared.size)
     for place, index in enumerate(shared):
         theta = solution.theta.copy()
         step = 0.1 * problem.theta_sd[index]
         theta[index] += step
-        slope[place] = (_log_determinant(problem, at(problem, theta)) - start) / step
+        slope[place] = (_volume(problem, at(problem, theta)) - start) / step
     n_linear = solution.amplitudes.size
     hessian, _ = curvature(problem, solution)
     push = np.zeros(len(hessian))
@@ -197,9 +199,12 @@ def balanced(problem: Problem, solution: Solution) -> Solution:
     return solution
 
 
-def _log_determinant(problem: Problem, solution: Solution) -> float:
-    rows = problem.amplitude_prior.rows
-    return float(2 * np.log(np.diag(cho_factor(solution.gram + rows.T @ rows)[0])).sum())
+def _volume(problem: Problem, solution: Solution) -> float:
+    """What integrating the amplitudes adds to the objective."""
+    prior = problem.amplitude_prior
+    factor = cho_factor(solution.gram + prior.rows.T @ prior.rows)[0]
+    scale = max(float(prior.scale @ solution.amplitudes), np.finfo(float).tiny)
+    return float(2 * np.log(np.diag(factor)).sum() + 2 * prior.n_relative * np.log(scale))
 
 
 def _trial(

@@ -161,11 +161,11 @@ def _task(signal: Signal, basis: BasisSet, settings: FitSettings, learned: Learn
     prepared = prepare(basis, signal.axis, settings)
     roles, priors = prepared.roles, settings.priors
     if prepared.measured_smooth is not None:
-        measured = Nuisance.generic(prepared.measured_smooth, roles.metabolites, priors)
+        measured = Nuisance.generic(prepared.measured_smooth, roles.metabolites, priors, basis.linewidth_hz)
         deviation = spread(measured.smooth.mean, priors.mm_deviation_sd, priors.mm_deviation_floor_sd)
         measured = replace(measured, smooth=SmoothShape(measured.smooth.mean, deviation))
         return FitTask(basis, prepared, settings, measured, measured)
-    generic = Nuisance.generic(prepared.generic_smooth, roles.metabolites, priors)
+    generic = Nuisance.generic(prepared.generic_smooth, roles.metabolites, priors, basis.linewidth_hz)
     nuisance = learned.for_fit(roles.metabolites, generic) if learned is not None else generic
     return FitTask(basis, prepared, settings, generic, nuisance)
 
@@ -228,7 +228,6 @@ def _staged_fit(
         task.nuisance,
         settings.priors,
         hz_per_ppm=prepared.grid.hz_per_ppm,
-        basis_width_hz=task.basis.linewidth_hz,
     )
     coarse_ed = _COARSE_ED_PER_PPM * (settings.range_ppm[1] - settings.range_ppm[0])
     problem = Problem(
@@ -291,18 +290,22 @@ def _rows(scale: Scale, task: FitTask) -> AmplitudePriors:
 
 
 def _first_scale(amplitude: float, task: FitTask) -> Scale:
-    """Scale from the reference alone: MM09 is about as large as two protons of creatine (assumed, only a start)."""
-    basis, measured = task.basis, task.prepared.measured_smooth
-    proton = basis.proton_amplitude
-    if proton is None:
-        # Creatine has five visible protons.
-        creatine = next((name for name in ("Cr", "PCr") if name in basis.names), basis.names[0])
-        proton = float(np.abs(basis.only([creatine]).fids[0, 0])) / 5
-    common = 2.0 * amplitude * proton
-    if measured is None:
-        return Scale(amplitude, common)
-    resembles = Nuisance.generic(task.prepared.generic_smooth, (), task.settings.priors).smooth.common(measured)
-    return Scale(amplitude, common / abs(resembles))
+    """Scale from the reference alone."""
+    proton = amplitude * _proton(task.basis)
+    common, measured = task.nuisance.level.mean * proton, task.prepared.measured_smooth
+    if measured is not None:
+        generic = Nuisance.generic(task.prepared.generic_smooth, (), task.settings.priors, task.basis.linewidth_hz)
+        common /= abs(generic.smooth.common(measured))
+    return Scale(amplitude, proton, common)
+
+
+def _proton(basis: BasisSet) -> float:
+    """Amplitude at time zero of one proton of a metabolite of amplitude 1."""
+    if basis.proton_amplitude is not None:
+        return basis.proton_amplitude
+    # Creatine has five visible protons.
+    creatine = next((name for name in ("Cr", "PCr") if name in basis.names), basis.names[0])
+    return float(np.abs(basis.only([creatine]).fids[0, 0])) / 5
 
 
 def _scale_of(solution: Solution, before: Scale, task: FitTask) -> Scale:
@@ -312,8 +315,11 @@ def _scale_of(solution: Solution, before: Scale, task: FitTask) -> Scale:
     common = task.nuisance.smooth.common(solution.amplitudes[roles.n_basis :])
     if roles.measured_mm:
         common = float(solution.amplitudes[roles.n_basis - 1])
+    if creatine <= 0.1 * before.total_creatine:
+        creatine = before.total_creatine
     return Scale(
-        creatine if creatine > 0.1 * before.total_creatine else before.total_creatine,
+        creatine,
+        before.creatine_proton * creatine / before.total_creatine,
         common if common > 0.1 * before.macromolecules else before.macromolecules,
     )
 

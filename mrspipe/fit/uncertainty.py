@@ -104,7 +104,8 @@ def nuisance_likelihood(
     solution : Solution
     roles : Roles
     nuisance : Nuisance
-        The one that the fit used; its priors are taken out.
+        The one that the fit used; its priors are taken out, but for the level of the macromolecules, which no study
+        learns.
     scale : Scale
         Amplitudes that the fit's priors are relative to.
     misfit : float
@@ -119,7 +120,7 @@ def nuisance_likelihood(
     layout, n_linear, n_names = problem.model.layout, solution.amplitudes.size, len(roles.metabolites)
     hz_per_ppm = problem.model.grid.hz_per_ppm
     weak = [roles.metabolites.index(name) for name in nuisance.ratios]
-    shared = np.arange(layout.T2, layout.SHAPE.stop)
+    shared = np.arange(layout.LORENTZ, layout.SHAPE.stop)
     shifts, widths = np.arange(n_names) + layout.shifts.start, np.arange(n_names) + layout.widths.start
     kept = np.concatenate([np.arange(roles.n_basis, n_linear), weak, n_linear + np.r_[shared, shifts, widths]])
     sizes = (roles.n_smooth, len(weak), shared.size, n_names, n_names)

@@ -8,7 +8,7 @@ from importlib.resources import files
 
 @dataclass(frozen=True, slots=True)
 class MacromoleculeLine:
-    """One Gaussian: ``fwhm_ppm`` is its full width at half maximum, ``ratio`` its area relative to MM09."""
+    """One Gaussian: ``fwhm_ppm`` is its full width at half maximum, ``ratio`` its area relative to MM092."""
 
     name: str
     ppm: float
@@ -23,7 +23,7 @@ def macromolecule_lines() -> tuple[MacromoleculeLine, ...]:
     Examples
     --------
     >>> macromolecule_lines()[0].name
-    'MM091'
+    'MM092'
     """
     table = tomllib.loads(files("mrspipe.physics").joinpath("macromolecules.toml").read_text(encoding="utf-8"))
     per_hz = 1.0 / table["hz_per_ppm"]

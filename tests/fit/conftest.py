@@ -23,17 +23,27 @@ def basis(axis):
 
 
 @pytest.fixture(scope="session")
-def problem(basis):
+def prepared(basis, axis):
+    return prepare(basis, axis, FitSettings())
+
+
+@pytest.fixture(scope="session")
+def nuisance(basis, prepared):
+    settings = FitSettings()
+    return Nuisance.generic(
+        prepared.generic_smooth, prepared.roles.metabolites, settings.priors, basis_width_hz=basis.linewidth_hz
+    )
+
+
+@pytest.fixture(scope="session")
+def problem(basis, prepared, nuisance):
     settings = FitSettings()
     signal = make_signal(basis, noise=0.3)
-    prepared = prepare(basis, signal.axis, settings)
     # Double precision, so that differences tell slopes.
     model = replace(prepared.model, precision=np.complex128)
     sigma = 0.3 * np.sqrt(1024) * signal.axis.dwell_s
-    nuisance = Nuisance.generic(prepared.generic_smooth, prepared.roles.metabolites, settings.priors)
-    mean, sd = theta_priors(
-        prepared.model.layout, nuisance, settings.priors, hz_per_ppm=127.7, basis_width_hz=basis.linewidth_hz
-    )
-    rows = amplitude_priors(prepared.roles, nuisance, settings.priors.creatine_fraction, Scale(8 / sigma, 3 / sigma))
+    mean, sd = theta_priors(prepared.model.layout, nuisance, settings.priors, hz_per_ppm=127.7)
+    scale = Scale(total_creatine=8 / sigma, creatine_proton=8 / sigma, macromolecules=3 / sigma)
+    rows = amplitude_priors(prepared.roles, nuisance, settings.priors.creatine_fraction, scale)
     data = prepared.grid.spectra(signal.fid, signal.axis)[prepared.model.window].real / sigma
     return Problem(model, prepared.base, data, rows, mean, sd, prepared.base.stiffness_for(6.0))

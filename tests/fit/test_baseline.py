@@ -6,7 +6,7 @@ from mrspipe.fit.baseline import choose_stiffness, spline
 from mrspipe.fit.priors import AmplitudePriors
 
 PPM = np.linspace(0.2, 4.2, 400)
-NO_PRIOR = AmplitudePriors(np.zeros((0, 1)), np.zeros(0))
+NO_PRIOR = AmplitudePriors(rows=np.zeros((0, 1)), targets=np.zeros(0), scale=np.ones(1), n_relative=0)
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from brain_like import TRUTH
 
 from mrspipe.fit.model import Layout
+from mrspipe.fit.priors import Scale, amplitude_priors
+from mrspipe.fit.settings import RatioPrior
 from mrspipe.fit.solver import at, balanced, curvature, minimise
 from mrspipe.fit.uncertainty import amplitude_covariance, cramer_rao_bound
 
@@ -83,12 +86,12 @@ def test_the_covariance_is_the_inverse_of_the_full_curvature(problem):
 
 
 def test_the_cramer_rao_bound_is_that_of_the_linear_model_without_metabolite_priors(problem):
-    # Slow twin: explicit spline coefficients; the macromolecules' rows stay.
+    # Slow twin: explicit spline coefficients; the rows of the macromolecules and of their level stay.
     solution = at(problem, problem.theta_mean)
     n_linear, n_names = solution.amplitudes.size, problem.model.layout.n_basis
     design = np.hstack([solution.columns, problem.base.functions])
     full = design.T @ design
-    rows = problem.amplitude_prior.rows[-len(problem.model.smooth_signals) :]
+    rows = problem.amplitude_prior.rows[-1 - len(problem.model.smooth_signals) :]
     full[:n_linear, :n_linear] += rows.T @ rows
     last = np.arange(n_linear, len(full))
     full[last, last] += problem.stiffness * problem.base.penalty
@@ -114,17 +117,28 @@ def test_the_minimum_is_a_minimum(problem):
 
 
 def test_balancing_finds_the_mean_line_width_over_the_amplitudes(problem):
-    # Slow twin: the posterior of the common Lorentzian width alone, amplitudes integrated out, by quadrature.
-    layout = problem.model.layout
+    # Slow twin: the posterior of the common Lorentzian width alone, amplitudes integrated out, by quadrature. The
+    # density of the eight metabolites falls with total creatine, which they are known relative to.
+    layout, creatine = problem.model.layout, np.array([name in ("Cr", "PCr") for name in TRUTH])
     held = replace(problem, theta_sd=np.where(np.arange(layout.size) == layout.LORENTZ, problem.theta_sd, 1e-4))
     best = minimise(held, problem.theta_mean, free=np.array([layout.LORENTZ]), tolerance=1e-6, max_iterations=60)
     widths = best.theta[layout.LORENTZ] + np.linspace(-1, 1, 81)
     points = [at(held, np.where(np.arange(layout.size) == layout.LORENTZ, width, best.theta)) for width in widths]
     rows = problem.amplitude_prior.rows
-    half = [0.5 * (p.objective + np.linalg.slogdet(p.gram + rows.T @ rows)[1]) for p in points]
+    half = np.array([0.5 * (p.objective + np.linalg.slogdet(p.gram + rows.T @ rows)[1]) for p in points])
+    half += len(TRUTH) * np.log([p.amplitudes[: len(TRUTH)] @ creatine for p in points])
     weight = np.exp(np.min(half) - half)
     mean = weight @ widths / weight.sum()
     spread = np.sqrt(weight @ (widths - mean) ** 2 / weight.sum())
     found = balanced(held, best).theta[layout.LORENTZ]
     assert abs(found - mean) < 0.15 * spread
     assert abs(found - mean) < abs(best.theta[layout.LORENTZ] - mean)
+
+
+def test_macromolecules_whose_level_is_known_have_it(problem, prepared, nuisance, somewhere):
+    # Three protons of a total creatine of 8 to a thousandth, which the data do not move.
+    known = replace(nuisance, level=RatioPrior(mean=3.0, sd=1e-3))
+    scale = Scale(total_creatine=8.0, creatine_proton=8.0, macromolecules=3.0)
+    rows = amplitude_priors(prepared.roles, known, RatioPrior(), scale)
+    smooth = at(replace(problem, amplitude_prior=rows), somewhere).amplitudes[problem.model.layout.n_basis :]
+    assert nuisance.smooth.common(smooth) == pytest.approx(3.0 * 8.0, rel=0.01)

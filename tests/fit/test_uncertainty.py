@@ -3,7 +3,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mrspipe.fit.priors import AmplitudePriors
 from mrspipe.fit.solver import at, curvature, minimise
 from mrspipe.fit.uncertainty import amplitude_covariance, prior_share
 
@@ -27,7 +26,7 @@ def test_the_share_of_a_prior_is_what_the_variance_gains_from_it(problem, minimu
     # Slow twin: the curvature without the rows of this metabolite, inverted as a whole.
     index, prior = NAMES.index(name), problem.amplitude_prior
     others = prior.rows[:, index] == 0
-    without = replace(problem, amplitude_prior=AmplitudePriors(prior.rows[others], prior.targets[others]))
+    without = replace(problem, amplitude_prior=replace(prior, rows=prior.rows[others], targets=prior.targets[others]))
     with_prior, freed = (amplitude_covariance(one, minimum, len(NAMES))[index, index] for one in (problem, without))
     assert _shares(problem, minimum)[name] == pytest.approx(1 - with_prior / freed, rel=1e-5)
 
