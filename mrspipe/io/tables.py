@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -246,7 +247,13 @@ def _json_text(content: Any, margin: str = "\n") -> str:
 
 
 def _flat_json(content: Any, separator: str = ",") -> str:
-    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(separator, ": "))
+    return _encoder(separator).encode(content)
+
+
+@cache
+def _encoder(separator: str) -> json.JSONEncoder:
+    """Kept, because making one takes longer than encoding a number."""
+    return json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(separator, ": "))
 
 
 def plain(content: Any) -> Any:
