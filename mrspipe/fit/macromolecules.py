@@ -1,8 +1,8 @@
 """Macromolecules as a smooth function of chemical shift: overlapping Gaussians of equal width on a regular grid.
 
 Macromolecules of a brain are no sum of a dozen Gaussian lines, but they are smooth: nothing of theirs is narrower than
-about 15 Hz. A fine grid of slightly narrower Gaussians can follow any such shape; what is known of macromolecules - which
-places, which relative heights (`mrspipe.physics.macromolecules`) - is the prior mean of its amplitudes.
+about 15 Hz. A fine grid of slightly narrower Gaussians can follow any such shape; what is known of macromolecules -
+which places, which relative heights (`mrspipe.physics.macromolecules`) - is the prior mean of its amplitudes.
 """
 
 from dataclasses import dataclass

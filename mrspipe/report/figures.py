@@ -34,6 +34,8 @@ PPM_RANGE = (0.2, 4.2)
 MAIN_METABOLITES = ("Glu", "Gln", "tNAA", "tCr", "tCho", "Ins")
 GROUP_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 SERIES = (BLUE, VERMILION, GREEN, PURPLE)
+# Left, right, bottom and top of a fit, in inches.
+_MARGINS_IN = (0.62, 0.32, 0.44, 0.06)
 MARKERS = {"good": "o", "doubtful": "^", "unusable": "x"}
 
 
@@ -60,7 +62,7 @@ def fit_figure(
         above = _limits(fit.residual[shown], np.array([-2.0, 2.0]) * fit.noise_sd)
         share = float(np.clip((above[1] - above[0]) / (limits[1] - limits[0]), 0.1, 1.0))
         below = max(0.17 * len(parts), 0.05)
-        figure = _figure(7.0, 0.6 + 2.9 * (share + 1.0 + below))
+        figure = _fixed_figure(7.0, 0.6 + 2.9 * (share + 1.0 + below))
         top, main, bottom = figure.subplots(3, 1, sharex=True, height_ratios=(share, 1.0, below))
         _draw_residual(top, fit, shown)
         _draw_fit(main, fit, shown)
@@ -199,10 +201,25 @@ def _draw_parts(axes: "Axes", ppm: FloatArray, parts: Mapping[str, FloatArray]) 
     axes.set_ylim(-max(len(parts), 1) + 0.6, 1.0)
 
 
-def _figure(width_in: float, height_in: float) -> "Figure":
+def _figure(width_in: float, height_in: float, *, measured: bool = True) -> "Figure":
+    """An empty figure; ``measured``: matplotlib finds the margins, which takes as long as drawing."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width_in, height_in), layout="constrained", dpi=100)
+    return Figure(figsize=(width_in, height_in), layout="constrained" if measured else None, dpi=100)
+
+
+def _fixed_figure(width_in: float, height_in: float) -> "Figure":
+    """A figure with margins that hold a fit's labels: there are many fits."""
+    figure = _figure(width_in, height_in, measured=False)
+    left, right, bottom, top = _MARGINS_IN
+    figure.subplots_adjust(
+        left=left / width_in,
+        right=1 - right / width_in,
+        bottom=bottom / height_in,
+        top=1 - top / height_in,
+        hspace=0.06,
+    )
+    return figure
 
 
 def _shown(ppm: FloatArray, ppm_range: tuple[float, float]) -> slice:
