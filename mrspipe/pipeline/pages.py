@@ -17,6 +17,7 @@ from mrspipe.io.derivatives import read_clean, read_fit, read_levels, read_quali
 from mrspipe.io.sidecars import with_sidecar
 from mrspipe.io.tables import read_json, write_table
 from mrspipe.io.volumes import read_volume
+from mrspipe.pipeline.before_after import before_and_after
 from mrspipe.pipeline.group import Comparison, group_page
 from mrspipe.pipeline.words import analysis_facts, methods_of
 from mrspipe.report.content import ScanSection, SubjectPage
@@ -131,10 +132,11 @@ def _section(job: PageJob, files: ScanFiles, signal: Signal) -> ScanSection:
     quality = read_quality(job.out_dir, key)
     gm, wm, csf = (quality.metric(f"{tissue}_fraction") for tissue in ("gm", "wm", "csf"))
     anatomy, mask, note = _voxel(job.out_dir, files)
+    fit = read_fit(job.out_dir, key)
     return ScanSection(
         label=key.label,
         title=_title(key),
-        fit=read_fit(job.out_dir, key),
+        fit=fit,
         levels=read_levels(job.out_dir, key),
         quality=quality,
         history=signal.history,
@@ -143,6 +145,7 @@ def _section(job: PageJob, files: ScanFiles, signal: Signal) -> ScanSection:
         anatomy=anatomy,
         mask=mask,
         voxel_note=note,
+        preprocessing=before_and_after(files, job.config, signal, fit),
     )
 
 

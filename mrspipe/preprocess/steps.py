@@ -279,6 +279,9 @@ Step = Annotated[
 ]
 
 
+_COMBINING = frozenset({"combine_coils", "split_cycling", "reconstruct_cycling", "average"})
+
+
 class PreprocessSettings(Settings):
     """How raw signals become one metabolite FID and one water FID."""
 
@@ -323,6 +326,12 @@ def preprocess(scan: Scan, settings: PreprocessSettings) -> Scan:
                 code="dimension",
             )
     return clean
+
+
+def combined(scan: Scan, settings: PreprocessSettings) -> Scan:
+    """Only combine coils, shots and transients, as a scanner's console would: what preprocessing starts from."""
+    combining = tuple(step for step in settings.steps if step.step in _COMBINING)
+    return preprocess(scan, settings.model_copy(update={"steps": combining}))
 
 
 def _supported(signal: Signal, name: str) -> Signal:
@@ -385,6 +394,8 @@ def _spread(found: Alignment) -> dict[str, Any]:
         "drift_hz": float(-slope * number[-1]),
         "shift_sd_hz": float(np.std(found.shift_hz)),
         "phase_sd_deg": float(np.rad2deg(np.std(found.phase_rad))),
+        "shift_hz": tuple((-found.shift_hz).tolist()),
+        "phase_deg": tuple((-np.rad2deg(found.phase_rad)).tolist()),
     }
 
 

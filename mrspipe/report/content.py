@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mrspipe.core.arrays import FloatArray
 from mrspipe.core.results import Concentration, Failure, FitResult, QualityReport, TissueFractions
 from mrspipe.core.signal import ProcessingStep
 from mrspipe.core.volume import Volume
@@ -75,6 +76,8 @@ class ScanSection:
         T1-weighted image and the share of the voxel in each of its elements, on one grid.
     voxel_note : str
         Why there is no picture of the voxel.
+    preprocessing : BeforeAndAfter or None
+        None where the raw data are not at hand.
     """
 
     label: str
@@ -89,6 +92,31 @@ class ScanSection:
     anatomy: Volume | None = None
     mask: Volume | None = None
     voxel_note: str = ""
+    preprocessing: "BeforeAndAfter | None" = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BeforeAndAfter:
+    """What preprocessing did to a spectrum.
+
+    Parameters
+    ----------
+    ppm : float array, shape (n_ppm,)
+        Ascending.
+    before, after : float array, shape (n_ppm,)
+        Real spectra on one scale and with one phase: transients combined as they were, and preprocessed.
+    shift_hz, phase_deg : float array, shape (n_transients,)
+        Frequency and phase of each transient relative to the others; empty for a single one.
+    dropped : tuple of int
+        Transients that were left out.
+    """
+
+    ppm: FloatArray
+    before: FloatArray
+    after: FloatArray
+    shift_hz: FloatArray
+    phase_deg: FloatArray
+    dropped: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,6 +12,7 @@ from mrspipe.core.arrays import FloatArray
 from mrspipe.core.errors import FileError
 from mrspipe.core.results import FitResult
 from mrspipe.core.volume import Volume
+from mrspipe.report.content import BeforeAndAfter
 from mrspipe.report.svg import (
     BLUE,
     GREEN,
@@ -109,6 +110,43 @@ def voxel_figure(anatomy: Volume, mask: Volume) -> "Figure":
                 axes.annotate(text, (place, 0.03), xycoords="axes fraction", color="white", fontsize=8,
                               ha="left" if place < 0.5 else "right")  # fmt: skip
         return figure
+
+
+def preprocessing_figure(seen: BeforeAndAfter) -> "Figure":
+    """Draw a spectrum before and after preprocessing, and frequency and phase of its transients.
+
+    What is far larger before than after (residual water) is cut off.
+    """
+    traces = [(seen.shift_hz, "Frequency (Hz)"), (seen.phase_deg, "Phase (degrees)")] if seen.shift_hz.size else []
+    with page_style():
+        figure = _figure(7.0, 2.6)
+        if traces:
+            grid = figure.add_gridspec(2, 2, width_ratios=(1.7, 1.0))
+            spectrum = figure.add_subplot(grid[:, 0])
+            for row, (values, label) in enumerate(traces):
+                _trace(figure.add_subplot(grid[row, 1]), values, label, seen.dropped, last=row == 1)
+        else:
+            spectrum = figure.add_subplot()
+        spectrum.plot(seen.ppm, seen.before, color=ORANGE, linewidth=0.9, label="Before")
+        spectrum.plot(seen.ppm, seen.after, color=INK, linewidth=0.8, label="After")
+        low, high = _limits(seen.after)
+        span = high - low
+        spectrum.set_ylim(_limits(np.clip(seen.before, low - 0.5 * span, high + span), seen.after))
+        _ppm_axis(spectrum, (float(seen.ppm[0]), float(seen.ppm[-1])))
+        spectrum.legend(loc="upper left", handlelength=1.6)
+        return figure
+
+
+def _trace(axes: "Axes", values: FloatArray, label: str, dropped: Sequence[int], *, last: bool) -> None:
+    number = np.arange(1, values.size + 1)
+    axes.plot(number, values, color=BLUE, linewidth=0.8, marker="." if values.size <= 64 else "")
+    left_out = np.array([index for index in dropped if index < values.size], dtype=int)
+    axes.plot(number[left_out], values[left_out], color=VERMILION, linewidth=0, marker="x")
+    axes.set_ylabel(label, fontsize=8)
+    if last:
+        axes.set_xlabel("Transient")
+    else:
+        axes.tick_params(labelbottom=False)
 
 
 def paired_figure(

@@ -44,7 +44,7 @@ from mrspipe.report.content import (
     split_contrasts,
     words,
 )
-from mrspipe.report.figures import fit_figure, paired_figure, quality_figure, voxel_figure
+from mrspipe.report.figures import fit_figure, paired_figure, preprocessing_figure, quality_figure, voxel_figure
 from mrspipe.report.svg import inline_svg
 
 if TYPE_CHECKING:
@@ -181,6 +181,7 @@ def _scan_view(scan: ScanSection, key: str) -> dict[str, Any]:
         "missing": missing,
         "corrections": "; ".join(corrections),
         "metrics": [_metric_view(metric) for metric in scan.quality.metrics],
+        "before_and_after": _before_and_after(scan, key),
         "voxel_figure": picture,
         "voxel_note": why_no_picture,
         "tissue": _tissue_sentence(scan.tissue),
@@ -258,6 +259,13 @@ def _metric_view(metric: Metric) -> dict[str, Any]:
         "failed": failed,
         "result": ("not met" if failed else "met") if metric.limit else "for information",
     }
+
+
+def _before_and_after(scan: ScanSection, key: str) -> "Markup | None":
+    if scan.preprocessing is None:
+        return None
+    figure = preprocessing_figure(scan.preprocessing)
+    return _drawing(figure, f"{key}-before", f"Spectrum of {scan.title} before and after preprocessing")
 
 
 def _voxel(scan: ScanSection, key: str) -> tuple["Markup | None", str]:

@@ -6,7 +6,8 @@ import pytest
 
 from mrspipe.core.errors import FileError
 from mrspipe.core.volume import Volume
-from mrspipe.report.figures import fit_figure, paired_figure, quality_figure, voxel_figure
+from mrspipe.report.content import BeforeAndAfter
+from mrspipe.report.figures import fit_figure, paired_figure, preprocessing_figure, quality_figure, voxel_figure
 from mrspipe.report.svg import INK, inline_svg
 
 
@@ -60,6 +61,24 @@ def test_a_mask_on_another_grid_is_refused(make):
     anatomy, mask = make.head()
     with pytest.raises(FileError, match="not on the grid"):
         voxel_figure(anatomy, Volume(mask.data[:-1], mask.affine))
+
+
+def test_preprocessing_is_drawn_with_its_transients_and_residual_water_cut_off():
+    ppm = np.linspace(0.2, 4.9, 300)
+    after = np.exp(-(((ppm - 2.0) / 0.05) ** 2))
+    seen = BeforeAndAfter(ppm, after + 1e4 * (ppm > 4.5), after, np.arange(5.0), np.zeros(5), dropped=(1, 3))
+    spectrum, frequency, phase = preprocessing_figure(seen).axes
+    assert [line.get_label() for line in spectrum.lines] == ["Before", "After"]
+    assert spectrum.get_ylim()[1] < 3
+    assert frequency.get_ylabel() == "Frequency (Hz)"
+    assert phase.get_xlabel() == "Transient"
+    assert frequency.lines[1].get_xdata().tolist() == [2, 4]
+
+
+def test_a_single_transient_has_no_trace():
+    ppm = np.linspace(0.2, 4.9, 300)
+    seen = BeforeAndAfter(ppm, np.sin(ppm), np.cos(ppm), np.empty(0), np.empty(0))
+    assert len(preprocessing_figure(seen).axes) == 1
 
 
 def test_every_subject_has_a_line_and_every_axis_a_label():

@@ -34,6 +34,7 @@ def validator_errors(folder: Path) -> list[str]:
 def test_every_participant_has_a_page_and_the_study_has_one(analysed):
     pages = {path.name for path in analysed.glob("*.html")}
     assert pages == {"group.html", *(f"sub-0{n}.html" for n in range(1, 5))}
+    assert "before and after preprocessing" in (analysed / "sub-01.html").read_text(encoding="utf-8")
 
 
 def test_every_scan_has_its_files(analysed):
