@@ -24,7 +24,7 @@ from mrspipe.physics.relaxation import TISSUES
 from mrspipe.pipeline.basis import basis_for
 from mrspipe.preprocess.steps import preprocess
 from mrspipe.qc import assess
-from mrspipe.quantify import concentrations
+from mrspipe.quantify.levels import concentrations
 from mrspipe.tissue.voxel import voxel_fractions, voxel_mask
 
 

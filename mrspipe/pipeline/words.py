@@ -9,7 +9,7 @@ from mrspipe.core.results import Concentration, QualityReport
 from mrspipe.core.signal import Signal
 from mrspipe.fit.settings import FitSettings
 from mrspipe.qc import QcSettings
-from mrspipe.quantify import QuantifySettings
+from mrspipe.quantify.settings import QuantifySettings
 from mrspipe.report.methods_text import MethodsText, methods_text
 from mrspipe.report.mrsinmrs import AnalysisFacts
 from mrspipe.stats.design import Design

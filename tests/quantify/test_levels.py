@@ -8,7 +8,9 @@ from pydantic import ValidationError
 from mrspipe.core.axis import SpectralAxis
 from mrspipe.core.results import FitResult, TissueFractions
 from mrspipe.core.signal import Acquisition, Signal
-from mrspipe.quantify import QuantifySettings, concentrations, water_amplitude
+from mrspipe.quantify.levels import concentrations
+from mrspipe.quantify.settings import QuantifySettings
+from mrspipe.quantify.water import water_amplitude
 
 AXIS = SpectralAxis(2048, 1 / 4000, 127.7e6, 4.65)
 PRESS = Acquisition(sequence="press", echo_time_s=0.030, repetition_time_s=2.0)
