@@ -340,3 +340,48 @@ def test_creatine_of_the_fitting_challenge_is_near_10_mm(real_data):
     fit = made_fit({"Cr": amplitude}, proton_amplitude=basis.proton_amplitude)
     found = find(concentrations(fit, water, None, signal.acquisition, CHALLENGE), "Cr", "molar")
     assert found.value == pytest.approx(10.8, rel=0.02)
+
+
+def test_the_scaling_of_lcmodel_needs_neither_tissue_nor_times():
+    # LCModel's defaults: WCONC 35880 mmol/L, ATTH2O 0.7, ATTMET 1. One proton of metabolite per proton of water.
+    settings = QuantifySettings(quantities=("lcmodel", "molar"))
+    levels = concentrations(made_fit({"Glu": 1.0}), made_water(2e3, Acquisition()), None, Acquisition(), settings)
+    assert find(levels, "Glu", "lcmodel").value == pytest.approx(35880 * 0.7 / 1000)
+    assert "ATTH2O 0.7" in find(levels, "Glu", "lcmodel").corrections[0]
+    assert "no tissue fractions" in find(levels, "Glu", "molar").reason
+
+
+def test_the_constants_of_lcmodel_can_be_set():
+    chosen = {"lcmodel_wconc_mmol": 40000, "lcmodel_atth2o": 0.6, "lcmodel_attmet": 0.8}
+    settings = QuantifySettings(quantities=("lcmodel",), **chosen)
+    levels = concentrations(made_fit({"Glu": 1.0}), made_water(2e3), None, PRESS, settings)
+    assert levels[0].value == pytest.approx(40000 * 0.6 / 0.8 / 1000)
+
+
+def test_another_field_has_the_scaling_of_lcmodel_and_no_other():
+    settings = QuantifySettings(quantities=("lcmodel", "molal"))
+    at_7t = replace(PRESS, field_t=7.0)
+    levels = concentrations(made_fit({"Glu": 1.0}), made_water(1e4), TissueFractions(1, 0, 0), at_7t, settings)
+    assert find(levels, "Glu", "lcmodel").value > 0
+    assert "7.0 T" in find(levels, "Glu", "molal").reason
+
+
+def test_alpha_at_the_tissue_of_the_group_is_the_mean_over_that_tissue():
+    # Harris 2015: a voxel that holds the group's tissue has the value that is not corrected, apart from CSF.
+    tissue = TissueFractions(0.6, 0.3, 0.1)
+    settings = QuantifySettings(
+        quantities=("molar", "alpha_molar", "alpha_group_molar"),
+        alpha_group_fractions={"GM": 0.6, "WM": 0.3, "CSF": 0.1},
+    )
+    levels = concentrations(made_fit({"Glu": 1.0}), made_water(1e4), tissue, PRESS, settings)
+    molar, alpha, group = (find(levels, "Glu", q).value for q in settings.quantities)
+    assert group == pytest.approx(molar)
+    assert group == pytest.approx(alpha * (0.6 + 0.5 * 0.3) / 0.9)
+
+
+def test_alpha_at_the_tissue_of_the_group_is_refused_where_that_is_not_stated():
+    settings = QuantifySettings(quantities=("alpha_group_molar",))
+    levels = concentrations(made_fit({"Glu": 1.0}), made_water(1e4), TissueFractions(1, 0, 0), PRESS, settings)
+    assert np.isnan(levels[0].value)
+    assert "alpha_group_fractions" in levels[0].reason
+    assert levels[0].budget is None
