@@ -69,7 +69,7 @@ def voxel_fractions(
     Returns
     -------
     TissueFractions
-        Renormalised to a sum of 1.
+        Renormalised to a sum of 1; the SD is that of independent draws in each image voxel with its probabilities.
 
     Raises
     ------
@@ -98,7 +98,13 @@ def voxel_fractions(
             code="tissue-cover",
         )
     total = sum(sums.values())
-    return TissueFractions(sums["GM"] / total, sums["WM"] / total, sums["CSF"] / total, source)
+    gm, wm, csf = (_spread(mask, maps[tissue].data) / total for tissue in ("GM", "WM", "CSF"))
+    return TissueFractions(sums["GM"] / total, sums["WM"] / total, sums["CSF"] / total, source, (gm, wm, csf))
+
+
+def _spread(mask: FloatArray, probability: FloatArray) -> float:
+    """SD of the amount of a tissue, in image voxels, when each of them is drawn on its own (a binomial)."""
+    return float(np.sqrt(np.sum(mask**2 * np.clip(probability * (1 - probability), 0.0, None))))
 
 
 def _corners(signal_affine: FloatArray, like: Volume) -> FloatArray:

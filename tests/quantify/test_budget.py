@@ -34,7 +34,7 @@ CONSTANTS = Constants(
 SETTINGS = QuantifySettings(
     quantities=("molal", "molar", "institutional", "alpha_molar", "alpha_group_molar", "lcmodel"),
     alpha_group_fractions={"GM": 0.6, "WM": 0.3, "CSF": 0.1},
-    t1_sd_fraction=0.03,
+    t1_sd_fraction=0.02,
     t2_sd_fraction=0.03,
 )
 
