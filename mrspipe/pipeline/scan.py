@@ -114,7 +114,7 @@ def run_scan(job: ScanJob) -> ScanOutcome:
     key = job.files.key
     try:
         with stage("load"):
-            scan = _with_tissue(read_scan(job.files), job.files)
+            scan = with_tissue(read_scan(job.files), job.files)
             mask = _mask(scan, job.files)
         with stage("basis"):
             basis = basis_for(scan.metabolites, job.config.basis)
@@ -139,8 +139,15 @@ def lost_scan(job: ScanJob) -> ScanOutcome:
     return ScanOutcome(job.files.key, failure)
 
 
-def _with_tissue(scan: Scan, files: ScanFiles) -> Scan:
-    """Add tissue fractions where maps and the voxel's position are known; else the reason why not."""
+def with_tissue(scan: Scan, files: ScanFiles) -> Scan:
+    """Add tissue fractions where maps and the voxel's position are known; else the reason why not.
+
+    Parameters
+    ----------
+    scan : Scan
+    files : ScanFiles
+        With the paths of its tissue maps, or of one image of labels.
+    """
     if not files.tissue_maps:
         return scan
     if scan.metabolites.affine is None:

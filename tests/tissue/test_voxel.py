@@ -116,10 +116,12 @@ def test_maps_in_percent_are_refused():
         voxel_fractions(voxel((10, 10, 10)), maps)
 
 
-def test_the_sd_of_a_fraction_is_that_of_independent_draws_in_each_image_voxel():
-    # 10 x 12 x 8 whole image voxels, each grey matter with 0.6, white with 0.3, CSF with 0.1.
-    maps = {"GM": image(value=0.6), "WM": image(value=0.3), "CSF": image(value=0.1)}
-    found = voxel_fractions(voxel((10, 12, 8), (0.5, 0.5, 0.5)), maps)
+@pytest.mark.parametrize(("shape", "size_mm"), [((40, 40, 40), 1.0), ((20, 20, 20), 2.0)])
+def test_the_sd_of_a_fraction_is_that_of_independent_draws_of_each_mm3(shape, size_mm):
+    # 960 mm3, grey matter with 0.6, white with 0.3, CSF with 0.1. Borders of the voxel on those of the image.
+    grid = {"shape": shape, "size_mm": size_mm, "origin": (-20 + size_mm / 2,) * 3}
+    maps = {name: image(value=p, **grid) for name, p in (("GM", 0.6), ("WM", 0.3), ("CSF", 0.1))}
+    found = voxel_fractions(voxel((10, 12, 8), (1.0, 0.0, 0.0)), maps)
     assert found.sd == pytest.approx([np.sqrt(p * (1 - p) / 960) for p in (0.6, 0.3, 0.1)])
 
 
