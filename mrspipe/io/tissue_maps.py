@@ -100,8 +100,9 @@ class TissueSource:
         return files[0].path
 
     def _choice(self, what: str, files: Sequence[TissueFile]) -> PairingError:
+        first, second = (file.path.relative_to(self.folder).as_posix() for file in files[:2])
         return PairingError(
-            f"{what} fit: {files[0].path.name} and {files[1].path.name}.",
+            f"{what} fit: {first} and {second}.",
             where=str(self.folder),
             cure="Keep one per session in this folder, or name a folder that has one with -d NAME=PATH.",
             code="tissue-choice",

@@ -54,7 +54,7 @@ def water_signal(fit: FitResult, water: Signal | None, settings: QuantifySetting
         Why there is no water reference.
     """
     if water is None:
-        return f"no water reference{f' ({note})' if note else ''}"
+        return _with_note("no water reference", note)
     if fit.proton_amplitude is None:
         return "the basis set does not tell the amplitude of one proton"
     amplitude, sd = water_amplitude(water, settings.water_fit_s)
@@ -84,7 +84,7 @@ def conditions(
         gm, wm, csf = (stated.get(name, 0.0) for name in TISSUES)
         tissue = TissueFractions(gm, wm, csf, source="stated in the settings")
     if tissue is None:
-        return f"no tissue fractions{f' ({note})' if note else ''}"
+        return _with_note("no tissue fractions", note)
     if tissue.gm + tissue.wm < _LEAST_TISSUE:
         return f"the voxel is {100 * tissue.csf:.0f} % CSF"
     field_t = acquisition.field_t or water.axis.spectrometer_hz / GAMMA_BAR_1H_HZ_PER_T
@@ -96,6 +96,11 @@ def conditions(
     constants = _constants(tissue, settings)
     covariance = tissue_covariance(constants.fractions, np.array(tissue.sd), settings.tissue_fraction_sd)
     return Conditions(timing, constants, covariance, _corrections(tissue, settings))
+
+
+def _with_note(reason: str, note: str) -> str:
+    """Add the note where it says more than the reason."""
+    return f"{reason} ({note})" if note not in ("", reason) else reason
 
 
 def _all_overridden(settings: QuantifySettings) -> bool:

@@ -98,6 +98,14 @@ def test_two_label_images_are_refused(tmp_path):
         found(tmp_path)
 
 
+def test_a_longitudinal_run_of_freesurfer_beside_the_plain_one_is_refused_with_both_places(tmp_path):
+    places = "sub-01_ses-1/mri/aseg.mgz", "sub-01_ses-1.long.sub-01/mri/aseg.mgz"
+    touch(tmp_path, *(f"freesurfer/{place}" for place in places))
+    with pytest.raises(PairingError) as refused:
+        found(tmp_path, ScanKey(sub="01", ses="1"))
+    assert all(place in str(refused.value) for place in places)
+
+
 def test_an_incomplete_set_is_named_and_not_completed_from_labels(tmp_path):
     touch(tmp_path, "seg/sub-01/c1sub-01_T1w.nii", "seg/sub-01/c2sub-01_T1w.nii", "seg/sub-01/mri/aseg.mgz")
     assert found(tmp_path) == ({}, "no tissue maps of CSF in seg")

@@ -417,3 +417,18 @@ def test_both_sets_give_less_apart_in_a_comparison_than_in_a_value():
             values[name, glu] = find(levels, "Glu", "molal").value
     assert values["gannet", 1.0] / values["fsl", 1.0] > 1.05
     assert values["gannet", 1.2] / values["gannet", 1.0] == pytest.approx(values["fsl", 1.2] / values["fsl", 1.0])
+
+
+def test_the_scaling_of_lcmodel_with_the_constants_of_the_challenge_is_its_molar_value():
+    # WCONC times ATTH2O is the visible water after relaxation, ATTMET what is left of the metabolite.
+    chosen = {"lcmodel_wconc_mmol": 29697 / 0.7, "lcmodel_attmet": 1 / 1.206, "quantities": ("molar", "lcmodel")}
+    levels = concentrations(made_fit({"Cr": 1.0}), made_water(1e4), None, PRESS, CHALLENGE.model_copy(update=chosen))
+    molar, scaled = (find(levels, "Cr", quantity).value for quantity in ("molar", "lcmodel"))
+    assert scaled == pytest.approx(molar, rel=1e-3)
+
+
+def test_a_note_that_says_no_more_than_the_reason_is_left_out():
+    levels = concentrations(
+        made_fit({"Glu": 1.0}), None, None, PRESS, QuantifySettings(), water_note="no water reference"
+    )
+    assert find(levels, "Glu", "molar").reason == "no water reference"
