@@ -16,8 +16,8 @@ from mrspipe.core.results import ErrorBudget
 from mrspipe.quantify.factors import Constants
 from mrspipe.quantify.settings import QuantifySettings
 
-# Step of the central difference, in SD: far above rounding, far below where second order shows.
-_STEP_SD = 1e-3
+# Step of the difference, in SD: far above rounding, far below where second order shows.
+_STEP_SD = 1e-4
 
 Move = Callable[[float], Constants]
 """Constants that many SD away from their values."""
@@ -50,9 +50,10 @@ def error_budget(
     -------
     ErrorBudget
     """
+    here = value_of(constants)
 
     def spread(*moves: Move) -> float:
-        slopes = [(value_of(move(_STEP_SD)) - value_of(move(-_STEP_SD))) / (2 * _STEP_SD) for move in moves]
+        slopes = [(value_of(move(_STEP_SD)) - here) / _STEP_SD for move in moves]
         return float(np.sqrt(np.sum(np.square(slopes))))
 
     t1, t2, content = settings.t1_sd_fraction, settings.t2_sd_fraction, settings.water_content_sd_fraction

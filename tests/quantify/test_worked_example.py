@@ -1,6 +1,7 @@
 """The numbers of docs/quantification.md, which were worked out by hand, against the code."""
 
 import re
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -53,3 +54,12 @@ def test_the_page_states_every_step_and_quantity(computed):
 @pytest.mark.parametrize("name", STATED)
 def test_a_number_worked_out_by_hand_is_that_of_the_code_to_four_digits(computed, name):
     assert f"{computed[name]:#.4g}" == f"{float(STATED[name]):#.4g}"
+
+
+def test_the_table_of_the_budget_is_that_of_the_code():
+    script = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "error_budget.py"))
+    for source in (*script["SOURCES"], "own", "shared", "total"):
+        row = re.search(rf"^\| {source} \|(.*)\|$", PAGE, re.MULTILINE)
+        stated = [cell.strip() for cell in row[1].split("|")][::2]
+        found = [script["percent"](script["budget"](one), source, one) for one in script["QUANTITIES"]]
+        assert stated == [f"{value:.2f}" for value in found], source
