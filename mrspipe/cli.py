@@ -48,7 +48,12 @@ Filters = Annotated[
     Path | None, typer.Option("--bids-filter-file", "--bids_filter_file", help="JSON with entities to select.")
 ]
 Derivatives = Annotated[
-    list[str] | None, typer.Option("-d", "--derivatives", help="NAME=PATH of tissue maps; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        "-d",
+        "--derivatives",
+        help="NAME=PATH of tissue maps or labels (fMRIPrep, SPM, FAST, FreeSurfer, SynthSeg); may be repeated.",
+    ),
 ]
 Processes = Annotated[
     int | None,

@@ -11,7 +11,7 @@ from mrspipe.core.errors import ConfigError
 from mrspipe.fit.settings import FitSettings
 from mrspipe.preprocess.steps import PreprocessSettings
 from mrspipe.qc import QcSettings
-from mrspipe.quantify import QuantifySettings
+from mrspipe.quantify.settings import QuantifySettings
 from mrspipe.settings import Settings, parse_settings, read_toml
 from mrspipe.stats.design import ContrastSettings, Design, StatsSettings
 

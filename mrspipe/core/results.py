@@ -1,5 +1,6 @@
 """What the stages give: fits, concentrations, quality, failures. All values; nothing is computed when one is made."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -17,6 +18,10 @@ SUMS: Mapping[str, tuple[str, ...]] = {
     "Glx": ("Glu", "Gln"),
 }
 
+Quantity = Literal[
+    "ratio_tcr", "molal", "molar", "alpha_molar", "alpha_group_molar", "institutional", "lcmodel"
+]  # fmt: skip
+"""What a concentration is; their formulas and units are in `mrspipe.quantify.factors`."""
 
 _FIT_ARRAYS = (
     "amplitudes", "covariance", "crlb_covariance", "prior_share",
@@ -26,12 +31,16 @@ _FIT_ARRAYS = (
 
 @dataclass(frozen=True, slots=True)
 class TissueFractions:
-    """Volume fractions of the voxel: grey matter, white matter, cerebrospinal fluid. Each 0 to 1, sum 1."""
+    """Volume fractions of the voxel: grey matter, white matter, cerebrospinal fluid. Each 0 to 1, sum 1.
+
+    ``sd`` is the standard deviation of each from what the tissue maps leave open; zero when that is not known.
+    """
 
     gm: float
     wm: float
     csf: float
     source: str = ""
+    sd: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def __post_init__(self) -> None:
         values = (self.gm, self.wm, self.csf)
@@ -123,6 +132,42 @@ class FitResult:
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorBudget:
+    """Standard error of a concentration by its source, each in the unit of the value; the sources are independent.
+
+    Parameters
+    ----------
+    fit, water_fit, tissue : float
+        Of the scan's own: amplitudes of the metabolites, amplitude of water, tissue fractions.
+    water_relaxation, metabolite_relaxation, water_content : float
+        Of constants that all scans share. These errors move all scans the same way: they cancel in a comparison of
+        groups or conditions, and do not shrink with the number of scans.
+    """
+
+    fit: float = 0.0
+    water_fit: float = 0.0
+    tissue: float = 0.0
+    water_relaxation: float = 0.0
+    metabolite_relaxation: float = 0.0
+    water_content: float = 0.0
+
+    @property
+    def own(self) -> float:
+        """Standard error of what differs between scans."""
+        return math.hypot(self.fit, self.water_fit, self.tissue)
+
+    @property
+    def shared(self) -> float:
+        """Standard error of what all scans have in common."""
+        return math.hypot(self.water_relaxation, self.metabolite_relaxation, self.water_content)
+
+    @property
+    def total(self) -> float:
+        """Standard error of everything."""
+        return math.hypot(self.own, self.shared)
+
+
+@dataclass(frozen=True, slots=True)
 class Concentration:
     """One metabolite in one unit.
 
@@ -140,6 +185,8 @@ class Concentration:
         ``"tCr"`` or ``"water"``.
     corrections : tuple of str
     reason : str
+    budget : ErrorBudget or None
+        ``se_total`` by source; None without a value.
     """
 
     metabolite: str
@@ -151,6 +198,7 @@ class Concentration:
     reference: str
     corrections: tuple[str, ...] = ()
     reason: str = ""
+    budget: ErrorBudget | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,12 @@ from mrspipe.core.results import Failure
 from mrspipe.core.signal import Scan, ScanKey, Signal
 from mrspipe.io.names import SCAN_ENTITIES, BidsFile, parse_names
 from mrspipe.io.nifti_mrs import read_signal
-from mrspipe.io.pairing import NO_TISSUE, TissueSource, find_tissue_source, pair_anatomy, pair_water
 from mrspipe.io.pairing import NO_WATER as NO_WATER
+from mrspipe.io.pairing import pair_anatomy, pair_water
 from mrspipe.io.selection import Selection as Selection
 from mrspipe.io.sidecars import Sidecars, check_sidecar, first, number, with_sidecar
 from mrspipe.io.tables import join_tables, read_json, read_table
+from mrspipe.io.tissue_maps import NO_TISSUE, TissueSource, find_tissue_source
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +43,8 @@ class ScanFiles:
     anatomy : Path or None
         The T1w image.
     tissue_maps : mapping
-        Probability maps by ``GM``, ``WM``, ``CSF``, in the space of the T1w image; may be empty.
+        Probability maps by ``GM``, ``WM``, ``CSF``, in the space of the T1w image, or one image of labels for all
+        three; may be empty.
     tissue_note : str
         Why there are no tissue maps.
     sidecar, water_sidecar : mapping

@@ -44,6 +44,37 @@ CONCENTRATIONS: Descriptions = {
     "status": "converged, or what went wrong with the fit.",
 }
 
+_QUANTITY: dict[str, Any] = {
+    "Description": "What value is.",
+    "Levels": {
+        "ratio_tcr": "Ratio to total creatine.",
+        "molal": "mmol per kg of tissue water.",
+        "molar": "mmol per L of tissue.",
+        "alpha_molar": "molar, corrected for the levels of grey and white matter (doi 10.1002/jmri.24903).",
+        "alpha_group_molar": "alpha_molar at the average tissue fractions of the group.",
+        "institutional": "mmol per L of voxel: corrected for relaxation, not for CSF.",
+        "lcmodel": "As LCModel: water of WCONC and ATTH2O, neither tissue nor relaxation.",
+    },
+}
+
+BUDGET: Descriptions = {
+    "spectrum": CONCENTRATIONS["spectrum"],
+    "metabolite": CONCENTRATIONS["metabolite"],
+    "quantity": _QUANTITY,
+    "value": "The measured value, in the unit of quantity; so are the standard errors.",
+    "se_fit": "Standard error from noise and the fit's priors.",
+    "se_water_fit": "Standard error from the amplitude of the water reference.",
+    "se_tissue": "Standard error from the tissue fractions.",
+    "se_own": "All three of these, which are the scan's own, added in quadrature.",
+    "se_water_relaxation": "Standard error from T1 and T2 of water.",
+    "se_metabolite_relaxation": "Standard error from T1 and T2 of the metabolite.",
+    "se_water_content": "Standard error from the visible water of the tissues.",
+    "se_shared": "All three of these, which all scans share and comparisons of scans are free of, added in quadrature.",
+    "se_total": "se_own and se_shared, added in quadrature.",
+    "corrections": "What value was corrected for, and with which numbers.",
+    "reason": "Why value is n/a.",
+}
+
 CHANGES: Descriptions = {
     "metabolite": CONCENTRATIONS["metabolite"],
     "quantity": "What changes: ratio_tcr, the ratio to total creatine.",
@@ -71,19 +102,12 @@ SCAN_CHANGES: Descriptions = {
 MEASUREMENTS: Descriptions = {
     **_SCAN,
     "metabolite": CONCENTRATIONS["metabolite"],
-    "quantity": {
-        "Description": "What value is.",
-        "Levels": {
-            "ratio_tcr": "Ratio to total creatine.",
-            "molal": "mmol per kg of tissue water.",
-            "molar": "mmol per L of tissue.",
-            "alpha_molar": "molar, corrected for the levels of grey and white matter (doi 10.1002/jmri.24903).",
-            "institutional": "Ratio to the water signal without tissue and relaxation corrections.",
-        },
-    },
+    "quantity": _QUANTITY,
     "value": "The measured value, in the unit of quantity.",
     "se_fit": "Standard error of value from noise and the fit's priors.",
-    "se_total": "Standard error of value that also holds the tissue fractions and constants.",
+    "se_own": "Standard error of value from what is this scan's own: fit, water amplitude and tissue fractions.",
+    "se_shared": "Standard error of value from constants that all scans share; it cancels in comparisons of scans.",
+    "se_total": "Standard error of value from everything: se_own and se_shared, added in quadrature.",
     "crlb_pct": CONCENTRATIONS["crlb_pct"],
     "fwhm_hz": CONCENTRATIONS["fwhm_hz"],
     "snr": CONCENTRATIONS["snr"],

@@ -17,13 +17,14 @@ import numpy as np
 from mrspipe.core.arrays import FloatArray
 from mrspipe.core.errors import FileError
 from mrspipe.core.ratios import correlations, separability
-from mrspipe.core.results import Concentration, FitResult, Metric, QualityReport, Verdict
+from mrspipe.core.results import Concentration, ErrorBudget, FitResult, Metric, QualityReport, Verdict
 from mrspipe.core.scan_result import ScanResult
 from mrspipe.core.signal import ScanKey, Signal
 from mrspipe.core.volume import Volume
 from mrspipe.io.atomic import atomic_write_text
-from mrspipe.io.columns import CONCENTRATIONS, fit_descriptions
+from mrspipe.io.columns import BUDGET, CONCENTRATIONS, fit_descriptions
 from mrspipe.io.nifti_mrs import read_signal, write_signal
+from mrspipe.io.rows import budget_rows as budget_rows
 from mrspipe.io.rows import concentration_rows as concentration_rows
 from mrspipe.io.rows import measurement_rows as measurement_rows
 from mrspipe.io.rows import quality_row as quality_row
@@ -53,6 +54,7 @@ _DESCRIPTIONS = {
     "preproc": "Spectrum after preprocessing: coils combined, transients aligned and averaged.",
     "fit": "Fit of the spectrum: parameters (JSON) and curves (TSV).",
     "conc": "Metabolite concentrations.",
+    "budget": "Standard error of each concentration by its source.",
     "qc": "Quality of the spectrum.",
     "voxel": "The part of each image voxel that lies inside the spectroscopy voxel.",
 }
@@ -225,7 +227,9 @@ def _write_levels(out_dir: Path, result: ScanResult) -> list[Path]:
     sidecar = path.with_suffix(".json")
     levels = [asdict(level) for level in result.levels]
     write_json(sidecar, {**{n: _described(d) for n, d in CONCENTRATIONS.items()}, "Levels": _exact(levels)})
-    return [path, sidecar]
+    budget = _path_of(out_dir, result.key, "budget_mrs.tsv")
+    write_table(budget, table_of(budget_rows(result), BUDGET), BUDGET)
+    return [path, sidecar, budget, budget.with_suffix(".json")]
 
 
 def read_levels(out_dir: Path, key: ScanKey) -> tuple[Concentration, ...]:
@@ -245,7 +249,9 @@ def read_levels(out_dir: Path, key: ScanKey) -> tuple[Concentration, ...]:
 
 def _concentration(row: Mapping[str, Any]) -> Concentration:
     numbers = {name: _number(row[name]) for name in ("value", "se_fit", "se_total", "crlb_pct")}
-    return Concentration(**{**row, **numbers, "corrections": tuple(row["corrections"])})
+    parts = row.get("budget")
+    budget = ErrorBudget(**{name: _number(value) for name, value in parts.items()}) if parts else None
+    return Concentration(**{**row, **numbers, "corrections": tuple(row["corrections"]), "budget": budget})
 
 
 def _write_quality(out_dir: Path, result: ScanResult) -> Path:

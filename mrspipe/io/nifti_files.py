@@ -38,7 +38,7 @@ def load_nifti(path: Path) -> Any:
     FileError
         Codes ``missing``, ``truncated``, ``not-nifti``.
     """
-    content = _content(path)
+    content = file_content(path)
     image_class = _image_class(content, path)
     header_size = image_class.header_class.sizeof_hdr
     if len(content) < header_size:
@@ -53,7 +53,14 @@ def load_nifti(path: Path) -> Any:
     return _parsed(image_class, content, path)
 
 
-def _content(path: Path) -> bytes:
+def file_content(path: Path) -> bytes:
+    """Read a file as bytes, decompressed where it is compressed.
+
+    Raises
+    ------
+    FileError
+        Codes ``missing``, ``truncated``.
+    """
     try:
         raw = Path(path).read_bytes()
     except FileNotFoundError:

@@ -1,25 +1,20 @@
-"""Which water reference, anatomy and tissue maps belong to a spectrum.
+"""Which water reference and anatomy belong to a spectrum.
 
 The order is always: what the sidecar names, then what the file names imply, then nothing with the reason. Where two
 files fit equally well nothing is chosen: the user is asked.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mrspipe.core.errors import ConfigError, FileError, PairingError
-from mrspipe.core.signal import ScanKey
+from mrspipe.core.errors import PairingError
 from mrspipe.io.names import BidsFile, is_part_of, parse_names, resolve_links
 
-TISSUES = ("GM", "WM", "CSF")
 NO_WATER = "no water reference"
-NO_TISSUE = "no tissue maps"
 
 # Acquisition labels that say what a reference is for, not how it was acquired (BIDS suggests the first two).
 _REFERENCE_ROLES = frozenset({"conc", "ecc", "ref", "water"})
-_NATIVE_SPACES = frozenset({"T1w", "orig"})
 
 
 def pair_water(
@@ -126,99 +121,5 @@ def pair_anatomy(
     return (candidates[0].path, "") if candidates else (None, "no T1w image")
 
 
-@dataclass(frozen=True, slots=True)
-class TissueSource:
-    """Tissue maps of one derivative folder: every probability map in the space of the T1w image, by subject."""
-
-    name: str
-    folder: Path
-    by_subject: Mapping[str, tuple[BidsFile, ...]] = field(default_factory=dict)
-
-    def maps_of(self, key: ScanKey) -> tuple[dict[str, Path], str]:
-        """Give the maps of a scan, and why there are none.
-
-        Maps of the scan's session come first; maps without a session serve all sessions.
-
-        Raises
-        ------
-        PairingError
-            ``tissue-choice``: two maps of one tissue fit.
-        """
-        files = self.by_subject.get(key.sub, ())
-        of_session = [file for file in files if file.entities.get("ses") == key.ses]
-        fitting = of_session or [file for file in files if "ses" not in file.entities]
-        by_tissue = {t: [f.path for f in fitting if f.entities["label"] == t] for t in TISSUES}
-        for tissue, paths in by_tissue.items():
-            if len(paths) > 1:
-                raise PairingError(
-                    f"Two {tissue} maps fit: {paths[0].name} and {paths[1].name}.",
-                    where=str(self.folder),
-                    cure="Keep one per session in this folder.",
-                    code="tissue-choice",
-                )
-        missing = [tissue for tissue, paths in by_tissue.items() if not paths]
-        if len(missing) == len(TISSUES):
-            return {}, f"{NO_TISSUE} of this {'session' if files else 'subject'} in {self.name}"
-        if missing:
-            return {}, f"{NO_TISSUE} of {', '.join(missing)} in {self.name}"
-        return {tissue: paths[0] for tissue, paths in by_tissue.items()}, ""
-
-
-def find_tissue_source(root: Path, derivatives: Mapping[str, Path], subjects: Sequence[str]) -> TissueSource | None:
-    """Find the one derivative folder that holds tissue maps of the subjects.
-
-    Parameters
-    ----------
-    root : Path
-    derivatives : mapping of name to Path
-        Folders to look in; empty: every folder under ``root/derivatives``.
-    subjects : sequence of str
-        Labels without ``sub-``.
-
-    Returns
-    -------
-    TissueSource or None
-
-    Raises
-    ------
-    ConfigError
-        ``tissue-choice``: several hold maps.
-    FileError
-        A named folder is not there.
-    """
-    for name, folder in derivatives.items():
-        if not folder.is_dir():
-            raise FileError("The folder does not exist.", where=f"derivatives {name}={folder}", code="derivatives")
-    under_root = {path.name: path for path in sorted((root / "derivatives").glob("*")) if path.is_dir()}
-    folders = dict(derivatives) or under_root
-    sources = [TissueSource(n, f, _tissue_maps(f, subjects)) for n, f in folders.items()]
-    filled = [source for source in sources if any(source.by_subject.values())]
-    if len(filled) > 1:
-        choices = " or ".join(f"-d {source.name}={source.folder}" for source in filled)
-        raise ConfigError(
-            f"Several folders hold tissue maps: {', '.join(source.name for source in filled)}.",
-            where=str(root / "derivatives"),
-            cure=f"Name one: {choices}.",
-            code="tissue-choice",
-        )
-    return filled[0] if filled else None
-
-
-def _tissue_maps(folder: Path, subjects: Sequence[str]) -> dict[str, tuple[BidsFile, ...]]:
-    return {subject: _tissue_maps_of(folder, subject) for subject in subjects}
-
-
-def _tissue_maps_of(folder: Path, subject: str) -> tuple[BidsFile, ...]:
-    # Only these folders are looked into: walking the whole tree of a derivative takes minutes on large studies.
-    subject_dir = f"sub-{subject}/"
-    places = ("", subject_dir, f"{subject_dir}*/", f"{subject_dir}ses-*/*/")
-    found = [path for place in places for path in folder.glob(f"{place}sub-{subject}_*label-*_probseg.nii*")]
-    return tuple(file for file in parse_names(found) if file.is_nifti and _is_native_tissue_map(file))
-
-
 def _below(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
-
-
-def _is_native_tissue_map(file: BidsFile) -> bool:
-    return file.entities.get("label") in TISSUES and file.entities.get("space", "T1w") in _NATIVE_SPACES

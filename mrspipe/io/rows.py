@@ -6,13 +6,14 @@ are added as columns of their own where a scan has them.
 
 import math
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mrspipe.core.arrays import FloatArray
-from mrspipe.core.results import SUMS, Concentration, FitResult, QualityReport
+from mrspipe.core.results import SUMS, Concentration, ErrorBudget, FitResult, QualityReport
 from mrspipe.core.scan_result import ScanResult
 from mrspipe.core.signal import ScanKey
 from mrspipe.io.tables import MISSING
@@ -81,6 +82,28 @@ def _amplitude(fit: FitResult, members: BoolArray) -> dict[str, float]:
     }
 
 
+def budget_rows(result: ScanResult, spectrum: str | None = None) -> list[dict[str, Any]]:
+    """Give one row per metabolite and quantity: the value and its standard error by source.
+
+    Parameters
+    ----------
+    result : ScanResult
+    spectrum : str, optional
+        Name of the spectrum; the scan's label by default.
+    """
+    return [
+        {"spectrum": spectrum or result.key.label, "metabolite": level.metabolite, "quantity": level.quantity}
+        | {"value": level.value, **_budget(level), "se_total": level.se_total}
+        | {"corrections": "; ".join(level.corrections), "reason": level.reason}
+        for level in result.levels
+    ]
+
+
+def _budget(level: Concentration) -> dict[str, float]:
+    names = [part.name for part in fields(ErrorBudget)] + ["own", "shared"]
+    return {f"se_{name}": getattr(level.budget, name) if level.budget else math.nan for name in names}
+
+
 def _sum_error(covariance: FloatArray, members: BoolArray) -> float:
     # Not weights @ covariance @ weights: one infinite entry of another metabolite would make every sum NaN.
     return math.sqrt(max(float(covariance[members][:, members].sum()), 0.0))
@@ -124,6 +147,8 @@ def _measurement(key: ScanKey, level: Concentration, quality: QualityReport) -> 
         "quantity": level.quantity,
         "value": level.value,
         "se_fit": level.se_fit,
+        "se_own": level.budget.own if level.budget else math.nan,
+        "se_shared": level.budget.shared if level.budget else math.nan,
         "se_total": level.se_total,
         "crlb_pct": level.crlb_pct,
         "fwhm_hz": quality.metric("fwhm_hz"),

@@ -1,4 +1,4 @@
-"""Three-dimensional images: NIfTI <-> `Volume`."""
+"""Three-dimensional images: NIfTI <-> `Volume`, and FreeSurfer's MGH format to it."""
 
 from pathlib import Path
 from typing import Any
@@ -6,20 +6,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from mrspipe.core.arrays import FloatArray
 from mrspipe.core.errors import FileError, HeaderError
 from mrspipe.core.volume import Volume
-from mrspipe.io.nifti_files import load_nifti, nifti_image, write_image
+from mrspipe.io.nifti_files import file_content, load_nifti, nifti_image, write_image
 
 _SCANNER = 1  # NIfTI code of "scanner-based coordinates".
+_MGH_FLAG = slice(28, 30)  # Where the MGH header says whether it holds a position (goodRASFlag).
 
 
 def read_volume(path: Path) -> Volume:
-    """Read a three-dimensional NIfTI image.
+    """Read a three-dimensional NIfTI image, or one in FreeSurfer's format.
 
     Parameters
     ----------
     path : Path
-        ``.nii`` or ``.nii.gz``. Further dimensions of length 1 are dropped.
+        ``.nii``, ``.nii.gz``, ``.mgh`` or ``.mgz``. Further dimensions of length 1 are dropped.
 
     Returns
     -------
@@ -32,14 +34,11 @@ def read_volume(path: Path) -> Volume:
     HeaderError
         ``no-position``: the header does not say where the image is.
     """
-    image = load_nifti(path)
+    image, affine = _mgh(path) if path.name.endswith((".mgh", ".mgz")) else _nifti(path)
     data = _three_dimensional(_real(image, path), path)
-    affine, code = image.header.get_sform(coded=True)
-    if not code:
-        affine, code = image.header.get_qform(coded=True)
-    if not code:
+    if affine is None:
         raise HeaderError(
-            "The image does not say where it is (qform_code and sform_code are 0).",
+            "The image does not say where it is (NIfTI: qform_code and sform_code are 0; MGH: goodRASFlag is 0).",
             where=str(path),
             cure="Convert it again from DICOM.",
             code="no-position",
@@ -52,6 +51,35 @@ def read_volume(path: Path) -> Volume:
             code="not-finite",
         )
     return Volume(data, affine)
+
+
+def _nifti(path: Path) -> tuple[Any, FloatArray | None]:
+    """The image, and its position where the header has one."""
+    image = load_nifti(path)
+    affine, code = image.header.get_sform(coded=True)
+    if not code:
+        affine, code = image.header.get_qform(coded=True)
+    return image, affine if code else None
+
+
+def _mgh(path: Path) -> tuple[Any, FloatArray | None]:
+    import nibabel as nib
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
+
+    content = file_content(path)
+    try:
+        image = nib.MGHImage.from_bytes(content)
+        np.asarray(image.dataobj)
+    except (OSError, ValueError, TypeError, HeaderDataError, ImageFileError) as error:
+        raise FileError(
+            f"The file is cut short or no MGH image ({error}).",
+            where=str(path),
+            cure="Copy it again.",
+            code="truncated",
+        ) from error
+    # Where the flag is 0, nibabel puts in a position of its own and sets the flag.
+    return image, image.affine if content[_MGH_FLAG] != b"\0\0" else None
 
 
 def _real(image: Any, path: Path) -> np.ndarray[Any, Any]:

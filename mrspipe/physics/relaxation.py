@@ -80,6 +80,7 @@ def water_relaxation(set_name: str = DEFAULT_WATER_SET) -> Mapping[Tissue, Water
     }
 
 
+@cache
 def metabolite_relaxation(name: str, tissue: Tissue) -> MetaboliteRelaxation:
     """Relaxation times of a metabolite in grey or white matter; the mean of all for one without an own row.
 

@@ -20,11 +20,12 @@ from mrspipe.io.bids import ScanFiles, read_scan
 from mrspipe.io.derivatives import write_scan
 from mrspipe.io.manifest import write_manifest
 from mrspipe.io.volumes import read_volume
-from mrspipe.physics.relaxation import TISSUES
+from mrspipe.physics.relaxation import TISSUES, Tissue
 from mrspipe.pipeline.basis import basis_for
 from mrspipe.preprocess.steps import preprocess
 from mrspipe.qc import assess
-from mrspipe.quantify import concentrations
+from mrspipe.quantify.levels import concentrations
+from mrspipe.tissue.labels import maps_from_labels
 from mrspipe.tissue.voxel import voxel_fractions, voxel_mask
 
 
@@ -113,7 +114,7 @@ def run_scan(job: ScanJob) -> ScanOutcome:
     key = job.files.key
     try:
         with stage("load"):
-            scan = _with_tissue(read_scan(job.files), job.files)
+            scan = with_tissue(read_scan(job.files), job.files)
             mask = _mask(scan, job.files)
         with stage("basis"):
             basis = basis_for(scan.metabolites, job.config.basis)
@@ -138,18 +139,32 @@ def lost_scan(job: ScanJob) -> ScanOutcome:
     return ScanOutcome(job.files.key, failure)
 
 
-def _with_tissue(scan: Scan, files: ScanFiles) -> Scan:
-    """Add tissue fractions where maps and the voxel's position are known; else the reason why not."""
+def with_tissue(scan: Scan, files: ScanFiles) -> Scan:
+    """Add tissue fractions where maps and the voxel's position are known; else the reason why not.
+
+    Parameters
+    ----------
+    scan : Scan
+    files : ScanFiles
+        With the paths of its tissue maps, or of one image of labels.
+    """
     if not files.tissue_maps:
         return scan
     if scan.metabolites.affine is None:
         return replace(scan, tissue_note="the scan's header does not say where the voxel is")
-    maps = {tissue: read_volume(files.tissue_maps[tissue]) for tissue in TISSUES}
     source = files.tissue_maps["GM"].name
     try:
+        maps = _tissue_maps(files.tissue_maps)
         return replace(scan, tissue=voxel_fractions(scan.metabolites.affine, maps, source=source))
     except MrspipeError as error:
         return replace(scan, tissue_note=str(error))
+
+
+def _tissue_maps(paths: Mapping[str, Path]) -> Mapping[Tissue, Volume]:
+    """Read the maps; one image for all tissues is an image of labels."""
+    if len(set(paths.values())) == 1:
+        return maps_from_labels(read_volume(paths["GM"]))
+    return {tissue: read_volume(paths[tissue]) for tissue in TISSUES}
 
 
 def _mask(scan: Scan, files: ScanFiles) -> Volume | None:

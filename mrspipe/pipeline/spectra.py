@@ -20,12 +20,12 @@ from mrspipe.engine import Workers, counted
 from mrspipe.fit.learning import LearnedMacromolecules
 from mrspipe.io.atomic import atomic_write_text
 from mrspipe.io.bids import NO_WATER
-from mrspipe.io.columns import CONCENTRATIONS
+from mrspipe.io.columns import BUDGET, CONCENTRATIONS
 from mrspipe.io.derivatives import fit_curves, fit_parameters
 from mrspipe.io.lcmodel_files import looks_like_raw, read_raw
 from mrspipe.io.manifest import fingerprint
 from mrspipe.io.nifti_mrs import read_signal, write_signal
-from mrspipe.io.rows import concentration_rows
+from mrspipe.io.rows import budget_rows, concentration_rows
 from mrspipe.io.sidecars import with_sidecar
 from mrspipe.io.tables import read_json, table_of, write_json, write_table
 from mrspipe.io.vendor import read_vendor
@@ -293,6 +293,7 @@ def _write(job: SpectrumJob, result: ScanResult) -> list[dict[str, Any]]:
     folder = job.out_dir / job.name
     rows = concentration_rows(result, job.name)
     write_table(folder / "concentrations.tsv", table_of(rows, CONCENTRATIONS), CONCENTRATIONS)
+    write_table(folder / "error_budget.tsv", table_of(budget_rows(result, job.name), BUDGET), BUDGET)
     write_json(folder / "fit.json", fit_parameters(result.fit))
     write_table(folder / "fit.tsv", fit_curves(result.fit))
     write_signal(folder / "preproc_svs.nii.gz", result.clean.metabolites)

@@ -9,7 +9,7 @@ from mrspipe.core.results import Concentration, QualityReport
 from mrspipe.core.signal import Signal
 from mrspipe.fit.settings import FitSettings
 from mrspipe.qc import QcSettings
-from mrspipe.quantify import QuantifySettings
+from mrspipe.quantify.settings import QuantifySettings
 from mrspipe.report.methods_text import MethodsText, methods_text
 from mrspipe.report.mrsinmrs import AnalysisFacts
 from mrspipe.stats.design import Design
@@ -90,10 +90,18 @@ def _fit(settings: FitSettings) -> str:
 
 
 def _quantification(settings: QuantifySettings) -> str:
-    return (
-        f"{', '.join(settings.quantities)}; molal and molar values are referenced to tissue water with relaxation "
-        f"constants of the set '{settings.relaxation}' and corrected for CSF"
-    )
+    said = [", ".join(settings.quantities)]
+    if set(settings.quantities) - {"ratio_tcr", "lcmodel"}:
+        said.append(
+            f"water-referenced values with relaxation constants of the set '{settings.relaxation}' and corrected for "
+            "tissue and CSF"
+        )
+    if "lcmodel" in settings.quantities:
+        said.append(
+            f"lcmodel: scaled as LCModel does, WCONC {settings.lcmodel_wconc_mmol:g} mmol/L, "
+            f"ATTH2O {settings.lcmodel_atth2o:g}, ATTMET {settings.lcmodel_attmet:g}"
+        )
+    return "; ".join(said)
 
 
 def _quality(settings: QcSettings) -> str:

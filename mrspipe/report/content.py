@@ -25,7 +25,9 @@ QUANTITIES: Mapping[str, tuple[str, str]] = {
     "molal": ("Molality", "mmol/kg"),
     "molar": ("Molarity", "mmol/L"),
     "alpha_molar": ("Alpha-corrected molarity", "mmol/L"),
+    "alpha_group_molar": ("Alpha-corrected molarity at the group's tissue", "mmol/L"),
     "institutional": ("Institutional units", "i.u."),
+    "lcmodel": ("LCModel's scaling", "mmol/L"),
 }
 
 METRICS: Mapping[str, str] = {

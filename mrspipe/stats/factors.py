@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from mrspipe.core.results import Quantity
 from mrspipe.settings import Settings
 
 if TYPE_CHECKING:
     from pandas import Series
 
 FactorName = Literal["group", "condition", "treatment", "time"]
-Quantity = Literal["ratio_tcr", "molal", "molar", "alpha_molar", "institutional"]
 ENTITY_COLUMNS = {"task": "task_id", "session": "session_id", "run": "run"}
 
 

@@ -23,6 +23,8 @@ _LARGEST_PART_OUTSIDE = 0.01
 _POINTS_PER_EDGE = 40
 # At least this part of the voxel must be some tissue in the maps.
 _SMALLEST_TISSUE_COVER = 0.90
+# What the maps leave open is decided for this volume at a time, in mm3: the usual resolution of a T1w image. Assumed.
+_DRAWN_TOGETHER_MM3 = 1.0
 # Two images have the same grid when their affines agree within this, in mm.
 _SAME_GRID_MM = 1e-3
 
@@ -69,7 +71,7 @@ def voxel_fractions(
     Returns
     -------
     TissueFractions
-        Renormalised to a sum of 1.
+        Renormalised to a sum of 1; the SD is that of independent draws of each mm3 with the maps' probabilities.
 
     Raises
     ------
@@ -98,7 +100,15 @@ def voxel_fractions(
             code="tissue-cover",
         )
     total = sum(sums.values())
-    return TissueFractions(sums["GM"] / total, sums["WM"] / total, sums["CSF"] / total, source)
+    gm, wm, csf = (_spread(mask, maps[tissue]) / total for tissue in ("GM", "WM", "CSF"))
+    return TissueFractions(sums["GM"] / total, sums["WM"] / total, sums["CSF"] / total, source, (gm, wm, csf))
+
+
+def _spread(mask: FloatArray, probability: Volume) -> float:
+    """SD of the amount of a tissue, in image voxels, when every mm3 is drawn on its own (a binomial)."""
+    draws = abs(float(np.linalg.det(probability.affine[:3, :3]))) / _DRAWN_TOGETHER_MM3
+    p = probability.data
+    return float(np.sqrt(np.sum(mask**2 * np.clip(p * (1 - p), 0.0, None)) / draws))
 
 
 def _corners(signal_affine: FloatArray, like: Volume) -> FloatArray:

@@ -11,7 +11,7 @@ import pytest
 
 from mrspipe.core.axis import SpectralAxis
 from mrspipe.core.errors import FileError
-from mrspipe.core.results import SUMS, Concentration, Failure, FitResult, Metric, QualityReport
+from mrspipe.core.results import SUMS, Concentration, ErrorBudget, Failure, FitResult, Metric, QualityReport
 from mrspipe.core.scan_result import ScanResult
 from mrspipe.core.signal import Acquisition, ProcessingStep, Scan, ScanKey, Signal
 from mrspipe.core.volume import Volume
@@ -70,12 +70,13 @@ def _fit():
     )
 
 
+_BUDGET = ErrorBudget(fit=0.5, water_fit=0.1, tissue=math.inf, water_content=0.2)
 _LEVELS = (
     Concentration("Glu", "ratio_tcr", 1.5, 0.1, 0.1, 10.0, "tCr"),
     Concentration("Glu", "molal", math.nan, math.nan, math.nan, 10.0, "water", (), "no water reference"),
     Concentration("Glu", "molar", math.nan, math.nan, math.nan, 10.0, "water", (), "no water reference"),
     Concentration("NAA", "ratio_tcr", 1 / 3, 0.05, 0.06, math.inf, "tCr", ("T2",)),
-    Concentration("NAA", "molal", 12.0, 0.5, 0.75, 3.0, "water", ("T1", "T2", "CSF")),
+    Concentration("NAA", "molal", 12.0, 0.5, 0.75, 3.0, "water", ("T1", "T2", "CSF"), "", _BUDGET),
 )
 _QUALITY = QualityReport(
     (Metric("snr", 40.5), Metric("fwhm_hz", 6.1, "Hz", "<= 12.8"), Metric("residual_ratio", math.nan, passed=False)),
@@ -107,7 +108,14 @@ def test_the_files_lie_where_the_interface_says(tmp_path, result, mask):
         f"sub-01_ses-2_task-cue_desc-{end}"
         for end in (
             *("preproc_svs.nii.gz", "preproc_svs.json", "fit_mrs.tsv", "fit_mrs.json", "conc_mrs.tsv"),
-            *("conc_mrs.json", "qc_mrs.json", "voxel_mask.nii.gz", "voxel_mask.json"),
+            *(
+                "conc_mrs.json",
+                "budget_mrs.tsv",
+                "budget_mrs.json",
+                "qc_mrs.json",
+                "voxel_mask.nii.gz",
+                "voxel_mask.json",
+            ),
         )
     }
 

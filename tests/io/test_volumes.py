@@ -92,3 +92,33 @@ def test_values_that_do_not_fit_the_type_are_refused(tmp_path, values):
 def test_another_file_ending_is_refused(tmp_path, volume):
     with pytest.raises(ValueError, match=r"\.nii"):
         write_volume(tmp_path / "a.img", volume)
+
+
+def test_an_image_of_freesurfer_is_read_with_its_position(tmp_path):
+    affine = np.array([[-1.0, 0, 0, 12], [0, 0, 1, -7], [0, -1, 0, 5], [0, 0, 0, 1]])
+    labels = np.arange(24, dtype=np.int32).reshape(2, 3, 4)
+    nib.save(nib.MGHImage(labels, affine), tmp_path / "aseg.mgz")
+    found = read_volume(tmp_path / "aseg.mgz")
+    np.testing.assert_array_equal(found.data, labels)
+    np.testing.assert_allclose(found.affine, affine, atol=1e-6)
+
+
+def test_an_image_of_freesurfer_that_is_cut_short_is_refused(tmp_path):
+    nib.save(nib.MGHImage(np.ones((20, 20, 20), dtype=np.int32), np.eye(4)), tmp_path / "aseg.mgh")
+    content = (tmp_path / "aseg.mgh").read_bytes()
+    (tmp_path / "aseg.mgh").write_bytes(content[:2000])
+    with pytest.raises(FileError) as refused:
+        read_volume(tmp_path / "aseg.mgh")
+    assert refused.value.code == "truncated"
+
+
+def test_an_image_of_freesurfer_without_a_position_is_refused(tmp_path):
+    image = nib.MGHImage(np.ones((2, 2, 2), dtype=np.int32), np.eye(4))
+    content = bytearray(image.to_bytes())
+    # The header: seven numbers of four bytes, then goodRASFlag of two.
+    assert content[28:30] == b"\0\1"
+    content[28:30] = b"\0\0"
+    (tmp_path / "aseg.mgh").write_bytes(content)
+    with pytest.raises(HeaderError) as refused:
+        read_volume(tmp_path / "aseg.mgh")
+    assert refused.value.code == "no-position"

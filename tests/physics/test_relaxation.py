@@ -1,5 +1,7 @@
+import runpy
 import tomllib
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
@@ -54,3 +56,9 @@ def test_a_metabolite_without_a_row_has_the_mean_of_the_others():
 def test_a_voigt_line_of_equal_parts_has_1_64_times_their_width():
     # Olivero and Longbothum 1977: 0.5346 + sqrt(1.2166) = 1.6376.
     assert voigt_fwhm(1.0, 1.0) == pytest.approx(1.6376, abs=1e-4)
+
+
+def test_the_page_of_constants_is_the_table():
+    docs = Path(__file__).parents[2] / "docs"
+    page = runpy.run_path(str(docs / "constants.py"))["page"]()
+    assert (docs / "constants.md").read_text(encoding="utf-8") == page, "python docs/constants.py > docs/constants.md"

@@ -8,7 +8,9 @@ from pydantic import ValidationError
 from mrspipe.core.axis import SpectralAxis
 from mrspipe.core.results import FitResult, TissueFractions
 from mrspipe.core.signal import Acquisition, Signal
-from mrspipe.quantify import QuantifySettings, concentrations, water_amplitude
+from mrspipe.quantify.levels import concentrations
+from mrspipe.quantify.settings import QuantifySettings
+from mrspipe.quantify.water import water_amplitude
 
 AXIS = SpectralAxis(2048, 1 / 4000, 127.7e6, 4.65)
 PRESS = Acquisition(sequence="press", echo_time_s=0.030, repetition_time_s=2.0)
@@ -338,3 +340,95 @@ def test_creatine_of_the_fitting_challenge_is_near_10_mm(real_data):
     fit = made_fit({"Cr": amplitude}, proton_amplitude=basis.proton_amplitude)
     found = find(concentrations(fit, water, None, signal.acquisition, CHALLENGE), "Cr", "molar")
     assert found.value == pytest.approx(10.8, rel=0.02)
+
+
+def test_the_scaling_of_lcmodel_needs_neither_tissue_nor_times():
+    # LCModel's defaults: WCONC 35880 mmol/L, ATTH2O 0.7, ATTMET 1. One proton of metabolite per proton of water.
+    settings = QuantifySettings(quantities=("lcmodel", "molar"))
+    levels = concentrations(made_fit({"Glu": 1.0}), made_water(2e3, Acquisition()), None, Acquisition(), settings)
+    assert find(levels, "Glu", "lcmodel").value == pytest.approx(35880 * 0.7 / 1000)
+    assert "ATTH2O 0.7" in find(levels, "Glu", "lcmodel").corrections[0]
+    assert "no tissue fractions" in find(levels, "Glu", "molar").reason
+
+
+def test_the_constants_of_lcmodel_can_be_set():
+    chosen = {"lcmodel_wconc_mmol": 40000, "lcmodel_atth2o": 0.6, "lcmodel_attmet": 0.8}
+    settings = QuantifySettings(quantities=("lcmodel",), **chosen)
+    levels = concentrations(made_fit({"Glu": 1.0}), made_water(2e3), None, PRESS, settings)
+    assert levels[0].value == pytest.approx(40000 * 0.6 / 0.8 / 1000)
+
+
+def test_another_field_has_the_scaling_of_lcmodel_and_no_other():
+    settings = QuantifySettings(quantities=("lcmodel", "molal"))
+    at_7t = replace(PRESS, field_t=7.0)
+    levels = concentrations(made_fit({"Glu": 1.0}), made_water(1e4), TissueFractions(1, 0, 0), at_7t, settings)
+    assert find(levels, "Glu", "lcmodel").value > 0
+    assert "7.0 T" in find(levels, "Glu", "molal").reason
+
+
+def test_alpha_at_the_tissue_of_the_group_is_the_mean_over_that_tissue():
+    # Harris 2015: a voxel that holds the group's tissue has the value that is not corrected, apart from CSF.
+    tissue = TissueFractions(0.6, 0.3, 0.1)
+    settings = QuantifySettings(
+        quantities=("molar", "alpha_molar", "alpha_group_molar"),
+        alpha_group_fractions={"GM": 0.6, "WM": 0.3, "CSF": 0.1},
+    )
+    levels = concentrations(made_fit({"Glu": 1.0}), made_water(1e4), tissue, PRESS, settings)
+    molar, alpha, group = (find(levels, "Glu", q).value for q in settings.quantities)
+    assert group == pytest.approx(molar)
+    assert group == pytest.approx(alpha * (0.6 + 0.5 * 0.3) / 0.9)
+
+
+def test_alpha_at_the_tissue_of_the_group_is_refused_where_that_is_not_stated():
+    settings = QuantifySettings(quantities=("alpha_group_molar",))
+    levels = concentrations(made_fit({"Glu": 1.0}), made_water(1e4), TissueFractions(1, 0, 0), PRESS, settings)
+    assert np.isnan(levels[0].value)
+    assert "alpha_group_fractions" in levels[0].reason
+    assert levels[0].budget is None
+
+
+@pytest.mark.parametrize(
+    ("name", "t1_s", "t2_s", "molal", "molar"),
+    [
+        ("gannet", 1.27, 0.1285, 52.4e3, 39.6e3),
+        ("fsl", 1.27, 0.1285, 47.1e3, 35.6e3),
+        ("gannet", 1.23, 0.168, 49.0e3, 37.0e3),
+        ("fsl", 1.23, 0.168, 44.0e3, 33.2e3),
+    ],
+)
+def test_factors_worked_out_elsewhere_come_out(name, t1_s, t2_s, molal, molar):
+    # A PRESS scan (TR 2.5 s, TE 32 ms, GM 0.81, WM 0.19), worked out from the formulas of Near 2021 when the study
+    # was designed, to three digits: with a ratio S of 1, a concentration is the factor itself.
+    settings = QuantifySettings(relaxation=name, metabolite_t1_s=t1_s, metabolite_t2_s=t2_s)
+    press = Acquisition(echo_time_s=0.032, repetition_time_s=2.5)
+    tissue = TissueFractions(0.81, 0.19, 0.0)
+    levels = concentrations(made_fit({"Glu": 1.0}), made_water(2.0, press), tissue, press, settings)
+    assert find(levels, "Glu", "molal").value == pytest.approx(molal, abs=50)
+    assert find(levels, "Glu", "molar").value == pytest.approx(molar, abs=50)
+
+
+def test_both_sets_give_less_apart_in_a_comparison_than_in_a_value():
+    # Absolute values differ by a tenth between the sets; the ratio of two scans with one tissue does not.
+    tissue, values = TissueFractions(0.6, 0.3, 0.1), {}
+    for name in ("gannet", "fsl"):
+        for glu in (1.0, 1.2):
+            settings = QuantifySettings(relaxation=name)
+            levels = concentrations(made_fit({"Glu": glu}), made_water(1e4), tissue, PRESS, settings)
+            values[name, glu] = find(levels, "Glu", "molal").value
+    assert values["gannet", 1.0] / values["fsl", 1.0] > 1.05
+    assert values["gannet", 1.2] / values["gannet", 1.0] == pytest.approx(values["fsl", 1.2] / values["fsl", 1.0])
+
+
+def test_the_scaling_of_lcmodel_with_the_constants_of_the_challenge_is_its_molar_value():
+    # WCONC times ATTH2O is the visible water after relaxation, ATTMET what is left of the metabolite.
+    chosen = {"lcmodel_wconc_mmol": 29697 / 0.7, "lcmodel_attmet": 1 / 1.206, "quantities": ("molar", "lcmodel")}
+    levels = concentrations(made_fit({"Cr": 1.0}), made_water(1e4), None, PRESS, CHALLENGE.model_copy(update=chosen))
+    molar, scaled = (find(levels, "Cr", quantity).value for quantity in ("molar", "lcmodel"))
+    assert scaled == pytest.approx(molar, rel=1e-3)
+
+
+def test_a_note_that_says_no_more_than_the_reason_is_left_out():
+    levels = concentrations(
+        made_fit({"Glu": 1.0}), None, None, PRESS, QuantifySettings(), water_note="no water reference"
+    )
+    assert find(levels, "Glu", "molar").reason == "no water reference"

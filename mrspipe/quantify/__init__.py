@@ -1,0 +1,1 @@
+"""From amplitudes to concentrations, each with its standard error and where that comes from."""
