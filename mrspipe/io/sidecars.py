@@ -182,7 +182,12 @@ def number(sidecar: Mapping[str, Any], key: str, *, where: str = "") -> float | 
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
-        raise HeaderError(f"{key} must be a number, got {value!r}.", where=where, code="sidecar-value")
+        raise HeaderError(
+            f"{key} must be a number that is not negative, got {value!r}.",
+            where=where,
+            cure="Correct it; times are in s, frequencies in MHz, widths in Hz.",
+            code="sidecar-value",
+        )
     return float(value)
 
 
