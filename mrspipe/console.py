@@ -12,6 +12,7 @@ from rich.markup import escape
 from mrspipe.core.results import Failure
 
 if TYPE_CHECKING:
+    from mrspipe.checks.catalogue import Finding
     from mrspipe.pipeline.group import Comparison
     from mrspipe.pipeline.preflight import Preflight
     from mrspipe.pipeline.spectra import SpectrumOutcome
@@ -65,11 +66,18 @@ class Console:
         self.say(f"{analysed} of {summary.n_scans} scans analysed{reused}.")
         for path, reason in summary.skipped:
             self.say(f"Left out: {path.name}: {reason}.")
+        self.findings(summary.told)
         self.failures(summary.failures)
         if summary.comparison is not None:
             self._contrasts(summary.comparison)
         if summary.group_page is not None:
             self.say(f"Report: {summary.group_page}")
+
+    def findings(self, findings: Sequence["Finding"]) -> None:
+        """Print what was found and does not stop a scan, a line each."""
+        for finding in findings:
+            place = f"{finding.where}: " if finding.where else ""
+            self.say(f"{finding.outcome.capitalize()} ({finding.code}): {place}{finding.text}")
 
     def failures(self, failures: Sequence[Failure]) -> None:
         """Print each failure as one line, on the error stream."""
@@ -117,8 +125,7 @@ class Console:
     def preflight(self, report: "Preflight") -> None:
         """Print what was found in a dataset."""
         self._table(("Scan", "Water", "Anatomy", "Tissue maps"), report.rows)
-        for doubt in report.doubts:
-            self.say(f"Doubt ({doubt.code}): {doubt.text}")
+        self.findings(report.doubts)
         for path, reason in report.skipped:
             self.say(f"Left out: {path.name}: {reason}.")
         self.failures(report.failures)

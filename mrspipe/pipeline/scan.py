@@ -9,7 +9,7 @@ from pathlib import Path
 from mrspipe.config import StudyConfig
 from mrspipe.core.basis_set import BasisSet
 from mrspipe.core.errors import MrspipeError
-from mrspipe.core.results import Failure
+from mrspipe.core.results import Failure, TissueFractions
 from mrspipe.core.scan_result import ScanResult
 from mrspipe.core.signal import Scan, ScanKey
 from mrspipe.core.volume import Volume
@@ -140,16 +140,21 @@ def lost_scan(job: ScanJob) -> ScanOutcome:
 
 def _with_tissue(scan: Scan, files: ScanFiles) -> Scan:
     """Add tissue fractions where maps and the voxel's position are known; else the reason why not."""
-    if not files.tissue_maps:
-        return scan
-    if scan.metabolites.affine is None:
+    if files.tissue_maps and scan.metabolites.affine is None:
         return replace(scan, tissue_note="the scan's header does not say where the voxel is")
+    tissue, problem = tissue_of(scan, files)
+    return replace(scan, tissue=tissue, tissue_note=str(problem) if problem else scan.tissue_note)
+
+
+def tissue_of(scan: Scan, files: ScanFiles) -> tuple[TissueFractions | None, MrspipeError | None]:
+    """Find the tissue of a scan's voxel; None where there are no maps or no position, or with the reason why not."""
+    if not files.tissue_maps or scan.metabolites.affine is None:
+        return None, None
     maps = {tissue: read_volume(files.tissue_maps[tissue]) for tissue in TISSUES}
-    source = files.tissue_maps["GM"].name
     try:
-        return replace(scan, tissue=voxel_fractions(scan.metabolites.affine, maps, source=source))
+        return voxel_fractions(scan.metabolites.affine, maps, source=files.tissue_maps["GM"].name), None
     except MrspipeError as error:
-        return replace(scan, tissue_note=str(error))
+        return None, error
 
 
 def _mask(scan: Scan, files: ScanFiles) -> Volume | None:
