@@ -80,6 +80,12 @@ def catalogue() -> Mapping[str, Check]:
     return {row["code"]: Check(**row) for row in tomllib.loads(text)["check"]}
 
 
+def cure_of(code: str) -> str:
+    """Give the cure of a problem that is in the catalogue; empty for others."""
+    check = catalogue().get(code)
+    return check.cure if check else ""
+
+
 class CheckSettings(Settings):
     """Which refusals are overridden."""
 

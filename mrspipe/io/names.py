@@ -100,7 +100,10 @@ def resolve_links(value: Any, *, root: Path, subject: str, where: str) -> tuple[
 def _resolve_link(link: object, root: Path, subject: str, where: str) -> Path:
     if not isinstance(link, str) or not link.strip():
         raise PairingError(
-            f"A link must be a BIDS URI such as bids::sub-01/mrs/..., got {link!r}.", where=where, code="link"
+            f"A link must be a BIDS URI such as bids::sub-01/mrs/..., got {link!r}.",
+            where=where,
+            cure="Correct or remove the key.",
+            code="link",
         )
     uri = _URI.fullmatch(link)
     if uri is None:

@@ -267,7 +267,10 @@ def _voxel_mm(sidecar: Mapping[str, Any], where: str) -> tuple[float, float, flo
         return None
     if not isinstance(size, list) or len(size) != 3 or not all(isinstance(x, (int, float)) and x > 0 for x in size):
         raise HeaderError(
-            f"AcquisitionVoxelSize must be three sizes in mm, got {size!r}.", where=where, code="sidecar-value"
+            f"AcquisitionVoxelSize must be three sizes in mm, got {size!r}.",
+            where=where,
+            cure="Write it as a list such as [20, 20, 20].",
+            code="sidecar-value",
         )
     return float(size[0]), float(size[1]), float(size[2])
 

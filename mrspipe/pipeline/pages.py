@@ -1,6 +1,6 @@
 """The pages of a study, assembled from the files of its results."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from mrspipe.io.sidecars import with_sidecar
 from mrspipe.io.tables import read_json, write_table
 from mrspipe.io.volumes import read_volume
 from mrspipe.pipeline.group import Comparison, group_page
+from mrspipe.pipeline.preflight import notes_of_scans
 from mrspipe.pipeline.words import analysis_facts, methods_of
 from mrspipe.report.content import ScanSection, SubjectPage
 from mrspipe.report.methods_text import MethodsText, methods_markdown, references_bib
@@ -38,6 +39,7 @@ class PageJob:
     config: StudyConfig
     title: str
     group_page: str
+    checks: Mapping[str, tuple[str, ...]]
 
 
 def write_pages(
@@ -59,8 +61,9 @@ def write_pages(
         {scan.key.sub for scan in files.scans} | {f.entities["sub"] for f in failures if "sub" in f.entities}
     )
     title = config.title or dataset_name(files.root)
+    notes = notes_of_scans(out_dir)
     jobs = [
-        _job(out_dir, subject, files, failures, config, title, with_group=comparison is not None)
+        _job(out_dir, subject, files, failures, config, title, notes, with_group=comparison is not None)
         for subject in subjects
     ]
     n_done = 0
@@ -87,6 +90,7 @@ def _job(
     failures: Sequence[Failure],
     config: StudyConfig,
     title: str,
+    notes: Mapping[str, tuple[str, ...]],
     *,
     with_group: bool,
 ) -> PageJob:
@@ -98,6 +102,7 @@ def _job(
         config=config,
         title=title,
         group_page="group.html" if with_group else "",
+        checks={scan.key.label: notes.get(scan.key.label, ()) for scan in files.scans if scan.key.sub == subject},
     )
 
 
@@ -131,6 +136,7 @@ def _section(job: PageJob, files: ScanFiles, signal: Signal) -> ScanSection:
     quality = read_quality(job.out_dir, key)
     gm, wm, csf = (quality.metric(f"{tissue}_fraction") for tissue in ("gm", "wm", "csf"))
     anatomy, mask, note = _voxel(job.out_dir, files)
+    missing = () if signal_is_cycled(signal) else (files.water_note, files.tissue_note)
     return ScanSection(
         label=key.label,
         title=_title(key),
@@ -139,7 +145,7 @@ def _section(job: PageJob, files: ScanFiles, signal: Signal) -> ScanSection:
         quality=quality,
         history=signal.history,
         tissue=TissueFractions(gm, wm, csf) if gm == gm else None,
-        notes=tuple(note for note in (files.water_note, files.tissue_note) if note and not signal_is_cycled(signal)),
+        notes=(*(note for note in missing if note), *job.checks[key.label]),
         anatomy=anatomy,
         mask=mask,
         voxel_note=note,

@@ -311,3 +311,13 @@ def read_checks(out_dir: Path) -> list[dict[str, str]]:
         return []
     table = read_table(path).astype(object).fillna(MISSING)
     return [{str(name): str(value) for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def notes_of_scans(out_dir: Path) -> dict[str, tuple[str, ...]]:
+    """Say by the name of the scan what was found and did not refuse it, for its page."""
+    notes: dict[str, list[str]] = defaultdict(list)
+    for row in read_checks(out_dir):
+        if row["outcome"] != "refused":
+            outcome = "overridden in the settings" if row["outcome"] == "accepted" else row["outcome"]
+            notes[row["scan"]].append(f"{row['message']} (check {row['code']}: {outcome})")
+    return {scan: tuple(texts) for scan, texts in notes.items()}

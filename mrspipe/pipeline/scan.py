@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mrspipe.checks.catalogue import cure_of
 from mrspipe.config import StudyConfig
 from mrspipe.core.basis_set import BasisSet
 from mrspipe.core.errors import MrspipeError
@@ -172,7 +173,7 @@ def failure_of(label: str, entities: Mapping[str, str], error: StageError, out_d
     cause = error.__cause__
     if isinstance(cause, MrspipeError):
         message = f"{Path(cause.where).name}: {cause.message}" if cause.where else cause.message
-        return Failure(entities, error.stage, cause.code, message, cause.cure)
+        return Failure(entities, error.stage, cause.code, message, cause.cure or cure_of(cause.code))
     if isinstance(cause, OSError):
         message = f"{cause.filename or 'disk'}: {cause.strerror or cause}."
         return Failure(entities, error.stage, "disk", message, "Check the permissions and the free space.")
