@@ -130,7 +130,8 @@ _HEAD = """# What is checked before a scan is analysed
 
 `mrspipe check` and `mrspipe run` make the same checks. What would give wrong numbers refuses the scan: it is a row of
 `group/failures.tsv` with its code, the other scans are analysed, and the exit code is 1. Everything else is told. All
-findings of a run are in `group/checks.tsv`.
+findings of a run are in `group/checks.tsv`, and those of a scan on its subject's page. `mrspipe fit` checks each
+spectrum and its water on their own.
 
 Some refusals can be overridden, for all scans or for one:
 
@@ -139,5 +140,6 @@ Some refusals can be overridden, for all scans or for one:
 accept = ["reference-small", "conjugated:sub-01_ses-1"]
 ```
 
-What was accepted is recorded in `group/checks.tsv`, in `provenance.json`, and in the methods text.
+What was accepted is recorded in `group/checks.tsv`, in `provenance.json`, on the subject's page and in the methods
+text. In `mrspipe fit` the name of a spectrum stands in the place of the scan's.
 """

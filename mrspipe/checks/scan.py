@@ -4,16 +4,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mrspipe.checks.catalogue import Finding
+from mrspipe.checks.catalogue import CheckSettings, Finding
 from mrspipe.checks.pattern import Match, Pattern, amplitude, pattern_of
+from mrspipe.core.errors import AnalysisError
 from mrspipe.core.signal import Scan, Signal
 from mrspipe.physics.constants import GAMMA_BAR_1H_HZ_PER_T
 
 # A repetition time below 0.1 s leaves no time to sample an FID, an echo time below 0.1 ms none for a pulse, in s.
 _SMALLEST_REPETITION_TIME_S = 0.1
 _SMALLEST_ECHO_TIME_S = 1e-4
-# From NAA to water are 2.6 ppm on one side of the centre; 1000 ppm are 128 kHz at 3 T, more than receivers sample.
-_WIDTH_RANGE_PPM = (5.0, 1000.0)
+# Metabolites and water lie within 4 ppm; 1000 ppm are 128 kHz at 3 T, more than receivers sample.
+_WIDTH_RANGE_PPM = (4.0, 1000.0)
 # Magnets sold as 3 T have 2.89 to 3.0 T.
 _FIELD_TOLERANCE = 0.08
 # Scan and reference are of one magnet and one session when their frequencies agree within this.
@@ -45,6 +46,26 @@ def scan_findings(scan: Scan) -> tuple[Finding, ...]:
         In the order they were looked for; what is refused and what is only told.
     """
     return tuple(_findings(scan))
+
+
+def refuse(scan: Scan, label: str, settings: CheckSettings) -> None:
+    """Refuse a scan that must not be analysed.
+
+    Parameters
+    ----------
+    scan : Scan
+    label : str
+        Its name in ``checks.accept``.
+    settings : CheckSettings
+
+    Raises
+    ------
+    AnalysisError
+        With the code of the first problem that the settings do not override.
+    """
+    for finding in scan_findings(scan):
+        if finding.refuses and not settings.accepts(finding.code, label):
+            raise AnalysisError(finding.text, cure=finding.check.cure, code=finding.code)
 
 
 def _findings(scan: Scan) -> Iterator[Finding]:

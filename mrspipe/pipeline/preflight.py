@@ -227,6 +227,7 @@ def _of_study(
     for note, count in sorted(notes.items()):
         if note != OTHER_ANATOMY:
             yield Finding("no-anatomy", f"{count} {'scan' if count == 1 else 'scans'}: {note}.")
+    yield from _other_session([one for one, _ in usable])
     yield from _shared_water([one for one, _ in usable])
     yield from _without_constants([report for _, report in usable], config)
     for name, values in _acquisitions([report for _, report in usable]).items():
@@ -234,6 +235,27 @@ def _of_study(
             listed = ", ".join(f"{value} ({count})" for value, count in sorted(values.items()))
             yield Finding("mixed-acquisition", f"{name} differs between scans: {listed}.")
     yield from _missing_columns(files.root, config)
+
+
+def _other_session(scans: Sequence[ScanFiles]) -> Iterator[Finding]:
+    """Scans whose position is sought in an image of another session, or of none, while there are several."""
+    visits: dict[str, set[str | None]] = defaultdict(set)
+    for one in scans:
+        visits[one.key.sub].add(one.key.ses)
+    moved = [
+        one.key.label
+        for one in scans
+        if len(visits[one.key.sub]) > 1
+        and any(_session(path) != one.key.ses for path in (one.anatomy, one.tissue_maps.get("GM")) if path)
+    ]
+    if moved:
+        text = f"{_scans(moved)} an image or tissue maps that are not of their session: {', '.join(moved)}."
+        yield Finding("anatomy-other-session", text)
+
+
+def _session(path: Path) -> str | None:
+    named = parse_name(path)
+    return named.entities.get("ses") if named else None
 
 
 def _scans(labels: Sequence[str]) -> str:
@@ -255,7 +277,8 @@ def _without_constants(reports: Sequence[ScanReport], config: StudyConfig) -> It
     fields = Counter(report.acquisition.field_t for report in reports if report.acquisition.field_t is not None)
     for field_t, count in sorted(fields.items()):
         if abs(field_t - FIELD_T) > _FIELD_TOLERANCE_T and not stated:
-            text = f"{count} scans are of {field_t:g} T; relaxation times are tabulated for {FIELD_T:g} T."
+            scans = "1 scan is" if count == 1 else f"{count} scans are"
+            text = f"{scans} of {field_t:g} T; relaxation times are tabulated for {FIELD_T:g} T."
             yield Finding("no-constants", text)
 
 

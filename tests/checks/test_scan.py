@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from brain_like import make_basis, make_signal
 
+from mrspipe.checks.catalogue import CheckSettings
 from mrspipe.checks.pattern import pattern_of
-from mrspipe.checks.scan import scan_findings
+from mrspipe.checks.scan import refuse, scan_findings
 from mrspipe.core.axis import SpectralAxis
+from mrspipe.core.errors import AnalysisError
 from mrspipe.core.operators import broadened, shifted
 from mrspipe.core.signal import Acquisition, Scan, ScanKey, Signal
 
@@ -119,6 +121,13 @@ def test_the_names_of_magnets_are_taken(field_t):
     axis = replace(AXIS, spectrometer_hz=mhz)
     one = Scan(ScanKey("01"), replace(METABOLITES, axis=axis, acquisition=Acquisition(field_t=field_t)))
     assert codes(one) == []
+
+
+def test_a_refusal_is_an_error_until_it_is_accepted():
+    wrong = scan(conjugated(METABOLITES))
+    with pytest.raises(AnalysisError, match="mirrored"):
+        refuse(wrong, "one", CheckSettings())
+    refuse(wrong, "one", CheckSettings(accept=("conjugated:one",)))
 
 
 @pytest.mark.parametrize("dwell_s", [1 / 500, 1 / 200000])

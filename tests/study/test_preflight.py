@@ -134,6 +134,7 @@ def _width(s, path, factor):
     s.tell(path.with_name(path.name.replace(".nii.gz", ".json")), SpectralWidth=read_signal(path).axis.bandwidth_hz)
 
 
+_GOOD_T1W = "sub-good/anat/sub-good_T1w.nii.gz"
 REFUSED = {
     "truncated": ("truncated", lambda s: s.svs.write_bytes(s.svs.read_bytes()[: s.svs.stat().st_size // 2])),
     "empty": ("truncated", lambda s: s.svs.write_bytes(b"")),
@@ -185,7 +186,7 @@ REFUSED = {
 TOLD = {
     "grids": ("tissue-maps", _other_grid),
     "outside": ("voxel-outside", lambda s: [s.move(path, (0, 0, 500)) for path in (s.svs, s.ref)]),
-    "otherbrain": ("anatomy-other-subject", lambda s: s.tell(AnatomicalImage="bids::sub-good/anat/sub-good_T1w.nii.gz")),
+    "otherbrain": ("anatomy-other-subject", lambda s: s.tell(AnatomicalImage=f"bids::{_GOOD_T1W}")),
     "dark": ("voxel-in-air", lambda s: s.image(lambda a: (1e4 * (np.indices(a.shape)[0] < 3)).astype(a.dtype), s.t1w)),
     "badanatomy": ("anatomy-unreadable", lambda s: s.t1w.write_bytes(b"")),
     "short": ("reference-points", lambda s: s.change(s.ref, lambda w: replace(
@@ -311,6 +312,55 @@ def test_a_copy_is_found_when_the_other_scan_was_checked_in_an_earlier_run(datas
     assert check_scans(one, config, out_dir=tmp_path, others=keys).refused == {}
     refused = check_scans(other, config, out_dir=tmp_path, others=keys).refused
     assert [failure.code for failure in refused.values()] == ["same-samples-subjects"]
+
+
+@pytest.fixture
+def good_alone(dataset, tmp_path):
+    """The good participant in a dataset of her own, and the label again as a subject that can be changed."""
+    root = tmp_path / "alone"
+    for part in ("sub-good", "derivatives/tissue/sub-good"):
+        shutil.copytree(dataset / part, root / part)
+    return Subject(root, "two", "good", 2.0)
+
+
+def told(root):
+    return {finding.code: finding.text for finding in check_study(root, StudyConfig(), Selection(), {}).doubts}
+
+
+def test_a_reference_that_several_scans_use_is_a_note(good_alone):
+    s = good_alone
+    s.svs.rename(s.mrs / "sub-two_run-1_svs.nii.gz")
+    s.sidecar.rename(s.mrs / "sub-two_run-1_svs.json")
+    for path in list(s.mrs.glob("*run-1*")):
+        shutil.copy(path, path.with_name(path.name.replace("run-1", "run-2")))
+    s.samples(lambda a: 1.1 * a, s.mrs / "sub-two_run-2_svs.nii.gz")
+    assert told(s.root)["water-shared"] == "sub-two_mrsref.nii.gz serves sub-two_run-1, sub-two_run-2."
+
+
+def test_a_field_without_relaxation_times_is_a_doubt(good_alone):
+    s = good_alone
+    s.tell(MagneticFieldStrength=7, SpectrometerFrequency=[298.0], SpectralWidth=5000.0)
+    s.axis(s.svs, spectrometer_hz=298e6, dwell_s=1 / 5000)
+    s.change(s.svs, lambda m: replace(m, acquisition=replace(m.acquisition, field_t=7.0)))
+    s.ref.unlink()
+    s.tell(ReferenceSignal=None)
+    found = told(s.root)
+    assert "1 scan is of 7 T" in found["no-constants"]
+    assert "sub-two" in found["no-water"]
+
+
+def test_one_image_for_the_positions_of_several_sessions_is_a_doubt(good_alone):
+    s = good_alone
+    for n, session in enumerate(("1", "2")):
+        for path in s.mrs.iterdir():
+            new = s.folder / f"ses-{session}" / "mrs" / path.name.replace("sub-two_", f"sub-two_ses-{session}_")
+            new.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, new)
+        folder = s.folder / f"ses-{session}" / "mrs"
+        s.tell(folder / f"sub-two_ses-{session}_svs.json", ReferenceSignal=None)
+        s.samples(lambda a, n=n: (1.2 + n / 10) * a, folder / f"sub-two_ses-{session}_svs.nii.gz")
+    shutil.rmtree(s.mrs)
+    assert told(s.root)["anatomy-other-session"].startswith("2 scans")
 
 
 def test_every_code_of_these_tests_is_in_the_catalogue():
