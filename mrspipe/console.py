@@ -1,6 +1,7 @@
 """What the commands print: progress, summaries, tables. Plain lines where the output is not a terminal."""
 
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,9 @@ ProgressFunction = Callable[[str, int, int], None]
 
 # Width of tables where the output is a file or a pipe; long lines of text are not wrapped there.
 _PLAIN_WIDTH = 160
+
+# More scans than this with the same problem are one line.
+_MOST_LINES_ALIKE = 3
 
 # Metabolites of the short table after a fit.
 _SHOWN = ("Glu", "Glx", "tNAA", "tCho", "Ins", "tCr")
@@ -74,10 +78,18 @@ class Console:
             self.say(f"Report: {summary.group_page}")
 
     def findings(self, findings: Sequence["Finding"]) -> None:
-        """Print what was found and does not stop a scan, a line each."""
+        """Print what was found and does not stop a scan: a line each, or one for many scans with the same problem."""
+        alike: dict[tuple[str, str], list[Finding]] = defaultdict(list)
         for finding in findings:
-            place = f"{finding.where}: " if finding.where else ""
-            self.say(f"{finding.outcome.capitalize()} ({finding.code}): {place}{finding.text}")
+            alike[finding.outcome.capitalize(), finding.code].append(finding)
+        for (outcome, code), group in alike.items():
+            if len(group) > _MOST_LINES_ALIKE and group[0].where:
+                names = ", ".join(finding.where for finding in group[:_MOST_LINES_ALIKE])
+                self.say(f"{outcome} ({code}): {len(group)} scans ({names}, ...): {group[0].check.what}")
+                continue
+            for finding in group:
+                place = f"{finding.where}: " if finding.where else ""
+                self.say(f"{outcome} ({code}): {place}{finding.text}")
 
     def failures(self, failures: Sequence[Failure]) -> None:
         """Print each failure as one line, on the error stream."""

@@ -24,12 +24,9 @@ from mrspipe.io.tables import read_json, write_json
 from mrspipe.io.volumes import read_volume
 from mrspipe.pipeline.basis import basis_for
 from mrspipe.pipeline.scan import StageError, failure_of, stage, tissue_of
-from mrspipe.tissue.voxel import voxel_mask
+from mrspipe.tissue.voxel import LARGEST_PART_OUTSIDE, part_inside, voxel_mask
 
 _FOLDER = Path("logs") / "checks"
-# The part of the voxel that may stick out of the anatomical image. A mask of few, large image voxels is a few percent
-# off; where there are tissue maps, they are asked exactly.
-_LARGEST_PART_OUTSIDE = 0.1
 # Cerebrospinal fluid has about a fifth of the brightest values of a T1-weighted image, air a hundredth.
 _DARK = 0.05
 
@@ -129,12 +126,11 @@ def _placement(scan: Scan, files: ScanFiles) -> Iterator[Finding]:
     except MrspipeError as error:
         yield Finding("anatomy-unreadable", f"{files.anatomy.name}: {error.message}")
         return
-    mask = voxel_mask(affine, image).data
-    inside = mask.sum() * abs(np.linalg.det(image.affine[:3, :3])) / abs(np.linalg.det(affine[:3, :3]))
-    if inside < 1 - _LARGEST_PART_OUTSIDE:
+    inside, mask = part_inside(affine, image), voxel_mask(affine, image).data
+    if inside < 1 - LARGEST_PART_OUTSIDE:
         if problem is None:
-            yield Finding("voxel-outside", f"{files.anatomy.name} covers only {100 * inside:.0f} % of the voxel.")
-    elif (mask * image.data).sum() / mask.sum() < _DARK * np.quantile(image.data, 0.99):
+            yield Finding("voxel-outside", f"{files.anatomy.name} covers only {100 * inside:.1f} % of the voxel.")
+    elif (mask * image.data).sum() < mask.sum() * _DARK * np.quantile(image.data, 0.99):
         yield Finding("voxel-in-air", f"{files.anatomy.name} is dark where the voxel is.")
 
 

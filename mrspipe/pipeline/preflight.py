@@ -249,8 +249,7 @@ def _other_session(scans: Sequence[ScanFiles]) -> Iterator[Finding]:
         and any(_session(path) != one.key.ses for path in (one.anatomy, one.tissue_maps.get("GM")) if path)
     ]
     if moved:
-        text = f"{_scans(moved)} an image or tissue maps that are not of their session: {', '.join(moved)}."
-        yield Finding("anatomy-other-session", text)
+        yield Finding("anatomy-other-session", f"{_scans(moved)} an image or tissue maps not of their session.")
 
 
 def _session(path: Path) -> str | None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from study_helpers import make_study, request
 
-from mrspipe.checks.catalogue import catalogue
+from mrspipe.checks.catalogue import Finding, catalogue
 from mrspipe.config import StudyConfig, with_settings
 from mrspipe.console import Console
 from mrspipe.core.operators import shifted
@@ -312,6 +312,11 @@ def test_a_copy_is_found_when_the_other_scan_was_checked_in_an_earlier_run(datas
     assert check_scans(one, config, out_dir=tmp_path, others=keys).refused == {}
     refused = check_scans(other, config, out_dir=tmp_path, others=keys).refused
     assert [failure.code for failure in refused.values()] == ["same-samples-subjects"]
+
+
+def test_many_scans_with_one_doubt_are_one_line(capsys):
+    Console().findings([Finding("ppm-offset", "The spectrum is off.", f"sub-{n}") for n in range(9)])
+    assert capsys.readouterr().out.startswith("Doubt (ppm-offset): 9 scans (sub-0, sub-1, sub-2, ...): The spectrum")
 
 
 @pytest.fixture
