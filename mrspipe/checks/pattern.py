@@ -5,12 +5,13 @@ brain spectrum shows (total NAA, total creatine, total choline), as it is and mi
 conjugated samples look like. Magnitudes do not feel phase, and sums over coils need no combination.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import median_filter
 
 from mrspipe.core.arrays import ComplexArray, FloatArray
+from mrspipe.core.axis import SpectralAxis
 from mrspipe.core.signal import Signal
 from mrspipe.physics.constants import WATER_PPM
 
@@ -68,18 +69,12 @@ def pattern_of(signal: Signal) -> Pattern:
         Any dimensions: transients are averaged, of the two shots of metabolite cycling the difference is taken, all
         other dimensions are summed in power.
     """
-    ppm, magnitude = _magnitude(signal)
-    centre = signal.axis.centre_ppm
-    low, high = _RANGE_PPM[0] - _LARGEST_SHIFT_PPM, _RANGE_PPM[1] + _LARGEST_SHIFT_PPM
-    grid = np.arange(low, high, _STEP_PPM)
-    sides = [np.interp(where, ppm, magnitude, left=0.0, right=0.0) for where in (grid, 2 * centre - grid)]
-    width = round(_WIDE_PPM / _STEP_PPM)
-    narrow = [side - median_filter(side, width, mode="nearest") for side in sides]
-    noise = _noise(signal)
-    straight, mirrored = (_match(grid, side, noise) for side in narrow)
-    near_water = np.abs(ppm - WATER_PPM) < _WATER_RANGE_PPM
-    water = float(magnitude[near_water].max(initial=0.0))
-    return Pattern(straight, mirrored, water)
+    found = [_pattern(fids, signal.axis) for fids in _without_cycled_water(signal)]
+    return Pattern(
+        straight=max((one.straight for one in found), key=lambda match: match.likeness),
+        mirrored=max((one.mirrored for one in found), key=lambda match: match.likeness),
+        water_height=found[0].water_height,
+    )
 
 
 def amplitude(signal: Signal) -> float:
@@ -88,38 +83,61 @@ def amplitude(signal: Signal) -> float:
     return float(np.sqrt((np.abs(_averaged(signal)[:, :n_start]) ** 2).sum(axis=0)).max())
 
 
-def _averaged(signal: Signal, *, difference: bool = False) -> ComplexArray:
-    """Samples of shape (n, n_points): averaged over transients, and over the shots of a cycle or their difference."""
-    samples, dims = signal.samples, list(signal.dims)
-    for dim in ("transient", "cycle"):
-        if dim in dims:
-            at = dims.index(dim)
-            if dim == "cycle" and difference and samples.shape[at] > 1:
-                samples = np.take(samples, 0, at) - np.take(samples, 1, at)
-            else:
-                samples = samples.mean(axis=at)
-            dims.pop(at)
-    flat: ComplexArray = samples.reshape(-1, samples.shape[-1])
-    return flat
+def _averaged(signal: Signal) -> ComplexArray:
+    """Samples averaged over transients and cycles, shape (n, n_points)."""
+    at = tuple(signal.dims.index(dim) for dim in ("transient", "cycle") if dim in signal.dims)
+    averaged: ComplexArray = signal.samples.mean(axis=at).reshape(-1, signal.axis.n_points)
+    return averaged
 
 
-def _magnitude(signal: Signal) -> tuple[FloatArray, FloatArray]:
+def _without_cycled_water(signal: Signal) -> list[ComplexArray]:
+    """Averaged samples, each of shape (n, n_points); of cycled shots their difference, in two ways.
+
+    The water of two shots differs in amplitude and phase. Scaling one to the other removes what is left of it; when the
+    shots drift, it can also do harm. Whichever shows the lines better counts.
+    """
+    if signal.size("cycle") < 2:
+        return [_averaged(signal)]
+    shots = np.moveaxis(signal.samples, signal.dims.index("cycle"), 0)
+    upright, inverted = shots[0], shots[1]
+    size = (np.abs(inverted) ** 2).sum(axis=-1, keepdims=True)
+    scale = (inverted.conj() * upright).sum(axis=-1, keepdims=True) / np.where(size > 0, size, 1.0)
+    dims = tuple(dim for dim in signal.dims if dim != "cycle")
+    differences = (upright - inverted, upright - scale * inverted)
+    return [_averaged(replace(signal, samples=difference, dims=dims)) for difference in differences]
+
+
+def _pattern(fids: ComplexArray, axis: SpectralAxis) -> Pattern:
+    ppm, magnitude = _magnitude(fids, axis)
+    low, high = _RANGE_PPM[0] - _LARGEST_SHIFT_PPM, _RANGE_PPM[1] + _LARGEST_SHIFT_PPM
+    grid = np.arange(low, high, _STEP_PPM)
+    sides = [np.interp(where, ppm, magnitude, left=0.0, right=0.0) for where in (grid, 2 * axis.centre_ppm - grid)]
+    width = round(_WIDE_PPM / _STEP_PPM)
+    narrow = [side - median_filter(side, width, mode="nearest") for side in sides]
+    noise = _noise(fids, axis)
+    straight, mirrored = (_match(grid, side, noise) for side in narrow)
+    near_water = np.abs(ppm - WATER_PPM) < _WATER_RANGE_PPM
+    return Pattern(straight, mirrored, float(magnitude[near_water].max(initial=0.0)))
+
+
+def _magnitude(fids: ComplexArray, axis: SpectralAxis) -> tuple[FloatArray, FloatArray]:
     """Chemical shift, ascending, in ppm, and the magnitude spectrum, each of shape (2 n_points,)."""
-    axis = signal.axis
-    fids = _averaged(signal, difference=True) * np.exp(-np.pi * _BROADENING_HZ * axis.time_s)
     n_filled = 2 * axis.n_points
-    power = (np.abs(np.fft.fftshift(np.fft.fft(fids, n_filled, axis=-1), axes=-1)) ** 2).sum(axis=0)
+    spectra = np.fft.fftshift(np.fft.fft(fids * _decay(axis), n_filled, axis=-1), axes=-1)
     frequency_hz = np.fft.fftshift(np.fft.fftfreq(n_filled, axis.dwell_s))
-    return axis.centre_ppm + frequency_hz / axis.hz_per_ppm, np.sqrt(power)
+    return axis.centre_ppm + frequency_hz / axis.hz_per_ppm, np.sqrt((np.abs(spectra) ** 2).sum(axis=0))
 
 
-def _noise(signal: Signal) -> float:
+def _noise(fids: ComplexArray, axis: SpectralAxis) -> float:
     """Standard deviation of the magnitude spectrum's noise, from the differences at the end of the FID."""
-    fids = _averaged(signal, difference=True)
-    tail = fids[:, -max(8, signal.axis.n_points // 8) :]
+    tail = fids[:, -max(8, axis.n_points // 8) :]
     per_point = float((np.abs(np.diff(tail)) ** 2).mean(axis=-1).sum()) / 2
-    weight = np.exp(-np.pi * _BROADENING_HZ * signal.axis.time_s)
-    return float(np.sqrt(per_point * (weight**2).sum()))
+    return float(np.sqrt(per_point * (_decay(axis) ** 2).sum()))
+
+
+def _decay(axis: SpectralAxis) -> FloatArray:
+    weight: FloatArray = np.exp(-np.pi * _BROADENING_HZ * axis.time_s)
+    return weight
 
 
 def _match(grid: FloatArray, narrow: FloatArray, noise: float) -> Match:

@@ -25,6 +25,8 @@ _LIKE = 0.6
 # ... this much above the noise; its mirror image stays below the other likeness (real ones: below 0.5).
 _STRONG = 10.0
 _UNLIKE = 0.5
+# Mirrored lines are seen from this on; in 1500 spectra of noise no likeness above 0.55 was also above 2 here.
+_VISIBLE = 2.5
 # Unsuppressed water is 1000 to 2000 times as high as NAA, suppressed water up to about 120 times.
 _LEAST_WATER_OVER_NAA = 300.0
 # Unsuppressed water is larger than everything in a suppressed scan; the margin is for equal, unsuppressed scans.
@@ -100,11 +102,12 @@ def _is_brain(match: Match) -> bool:
 
 
 def _spectrum(pattern: Pattern) -> Iterator[Finding]:
-    if _is_brain(pattern.mirrored) and pattern.straight.likeness < _UNLIKE:
+    mirrored = pattern.mirrored
+    if mirrored.likeness > _LIKE and mirrored.strength > _VISIBLE and pattern.straight.likeness < _UNLIKE:
         yield Finding(
             "conjugated",
             "The lines of NAA, creatine and choline are mirrored about the centre: their likeness to the brain's is "
-            f"{pattern.mirrored.likeness:.2f} mirrored and {pattern.straight.likeness:.2f} as stored.",
+            f"{mirrored.likeness:.2f} mirrored and {pattern.straight.likeness:.2f} as stored.",
         )
     if _is_brain(pattern.straight) and abs(pattern.straight.shift_ppm) > _LARGEST_OFFSET_PPM:
         yield Finding("ppm-offset", f"The spectrum is {pattern.straight.shift_ppm:+.2f} ppm off.")

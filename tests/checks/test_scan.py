@@ -62,6 +62,21 @@ def test_coils_and_transients_need_no_combination():
     assert codes(scan(raw, None)) == []
 
 
+@pytest.mark.parametrize("mismatch", [0.0, 0.02])
+def test_the_water_of_cycled_shots_does_not_hide_a_mirrored_spectrum(mismatch):
+    shots = np.stack([(1 + mismatch) * WATER.samples + METABOLITES.samples, WATER.samples - METABOLITES.samples])
+    cycled = Signal(np.stack([shots, shots]), ("transient", "cycle", "time"), AXIS, METABOLITES.acquisition)
+    assert codes(scan(cycled, None)) == []
+    assert codes(scan(conjugated(cycled), None)) == ["conjugated"]
+
+
+def test_lines_just_above_the_noise_are_seen():
+    faint = make_signal(make_basis(AXIS), noise=25.0)
+    assert pattern_of(faint).straight.strength < 10
+    assert codes(scan(conjugated(faint), None)) == ["conjugated"]
+    assert codes(scan(faint, None)) == []
+
+
 def test_the_shift_that_was_put_in_is_found():
     off = replace(METABOLITES, samples=shifted(METABOLITES.samples, AXIS, 0.25 * AXIS.hz_per_ppm))
     assert pattern_of(off).straight.shift_ppm == pytest.approx(0.25, abs=0.02)
