@@ -129,8 +129,8 @@ def page() -> str:
 _HEAD = """# What is checked before a scan is analysed
 
 `mrspipe check` and `mrspipe run` make the same checks. What would give wrong numbers refuses the scan: it is a row of
-`group/failures.tsv` with its code, the other scans are analysed, and the exit code is 1. Everything else is told. All
-findings of a run are in `group/checks.tsv`, and those of a scan on its subject's page. `mrspipe fit` checks each
+`group/failures.tsv` with its code, the other scans are analysed, and the exit code is 1. Everything else is told. What
+was found in scans that could be read is in `group/checks.tsv`, and on the subject's page. `mrspipe fit` checks each
 spectrum and its water on their own.
 
 Some refusals can be overridden, for all scans or for one:
