@@ -119,7 +119,7 @@ def run(
 ) -> None:
     """Analyse a study: every scan, then the group, then the pages. A second run computes only what changed."""
     from mrspipe.console import Console
-    from mrspipe.pipeline.study import LEVELS, analyse_study, plan_study
+    from mrspipe.pipeline.study import LEVELS, analyse_study, find_refused, plan_study
 
     console = Console(quiet=quiet)
     if level is not None and level not in LEVELS:
@@ -128,7 +128,7 @@ def run(
         bids_dir, out_dir, config, participant_label, session_label, task_id, bids_filter_file, derivatives, n_procs
     )
     if dry_run:
-        console.plan(plan_study(request))
+        console.plan(plan_study(request, find_refused(request)))
         return
     with console.progress() as progress:
         summary = analyse_study(request, levels=(level,) if level else LEVELS, progress=progress)

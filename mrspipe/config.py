@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from mrspipe.basis.settings import BasisSettings
+from mrspipe.checks.catalogue import CheckSettings
 from mrspipe.core.errors import ConfigError
 from mrspipe.fit.settings import FitSettings
 from mrspipe.preprocess.steps import PreprocessSettings
@@ -42,6 +43,8 @@ class StudyConfig(Settings):
     """From amplitudes to concentrations."""
     qc: QcSettings = QcSettings()
     """Limits of quality."""
+    checks: CheckSettings = CheckSettings()
+    """Checks before the analysis."""
     engine: EngineSettings = EngineSettings()
     """Where scans run. Not part of what a result depends on."""
     design: Design = Design()

@@ -1,6 +1,7 @@
 """What the commands print: progress, summaries, tables. Plain lines where the output is not a terminal."""
 
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.markup import escape
 from mrspipe.core.results import Failure
 
 if TYPE_CHECKING:
+    from mrspipe.checks.catalogue import Finding
     from mrspipe.pipeline.group import Comparison
     from mrspipe.pipeline.preflight import Preflight
     from mrspipe.pipeline.spectra import SpectrumOutcome
@@ -21,6 +23,9 @@ ProgressFunction = Callable[[str, int, int], None]
 
 # Width of tables where the output is a file or a pipe; long lines of text are not wrapped there.
 _PLAIN_WIDTH = 160
+
+# More scans than this with the same problem are one line.
+_MOST_LINES_ALIKE = 3
 
 # Metabolites of the short table after a fit.
 _SHOWN = ("Glu", "Glx", "tNAA", "tCho", "Ins", "tCr")
@@ -65,11 +70,26 @@ class Console:
         self.say(f"{analysed} of {summary.n_scans} scans analysed{reused}.")
         for path, reason in summary.skipped:
             self.say(f"Left out: {path.name}: {reason}.")
+        self.findings(summary.told)
         self.failures(summary.failures)
         if summary.comparison is not None:
             self._contrasts(summary.comparison)
         if summary.group_page is not None:
             self.say(f"Report: {summary.group_page}")
+
+    def findings(self, findings: Sequence["Finding"]) -> None:
+        """Print what was found and does not stop a scan: a line each, or one for many scans with the same problem."""
+        alike: dict[tuple[str, str], list[Finding]] = defaultdict(list)
+        for finding in findings:
+            alike[finding.outcome.capitalize(), finding.code].append(finding)
+        for (outcome, code), group in alike.items():
+            if len(group) > _MOST_LINES_ALIKE and group[0].where:
+                names = ", ".join(finding.where for finding in group[:_MOST_LINES_ALIKE])
+                self.say(f"{outcome} ({code}): {len(group)} scans ({names}, ...): {group[0].check.what}")
+                continue
+            for finding in group:
+                place = f"{finding.where}: " if finding.where else ""
+                self.say(f"{outcome} ({code}): {place}{finding.text}")
 
     def failures(self, failures: Sequence[Failure]) -> None:
         """Print each failure as one line, on the error stream."""
@@ -117,8 +137,7 @@ class Console:
     def preflight(self, report: "Preflight") -> None:
         """Print what was found in a dataset."""
         self._table(("Scan", "Water", "Anatomy", "Tissue maps"), report.rows)
-        for doubt in report.doubts:
-            self.say(f"Doubt ({doubt.code}): {doubt.text}")
+        self.findings(report.doubts)
         for path, reason in report.skipped:
             self.say(f"Left out: {path.name}: {reason}.")
         self.failures(report.failures)

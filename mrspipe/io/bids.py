@@ -306,10 +306,12 @@ def _read(path: Path, sidecar: Mapping[str, Any]) -> Signal:
 def participants(root: Path) -> "pd.DataFrame":
     """Read ``participants.tsv``; without one, the participants that have a folder.
 
+    A participant with several rows that differ is left out: see `repeated_participants`.
+
     Raises
     ------
     FileError
-        It has no column ``participant_id``, or one participant twice.
+        It has no column ``participant_id``, or not in every row.
     """
     import pandas as pd
 
@@ -317,8 +319,17 @@ def participants(root: Path) -> "pd.DataFrame":
     if not path.exists():
         return pd.DataFrame({"participant_id": sorted(p.name for p in Path(root).glob("sub-*") if p.is_dir())})
     table = read_table(path)
-    _check_rows(table, ["participant_id"], path)
-    return table
+    _check_ids(table, ["participant_id"], path)
+    return table.drop_duplicates().drop_duplicates("participant_id", keep=False).reset_index(drop=True)
+
+
+def repeated_participants(root: Path) -> tuple[str, ...]:
+    """Give the participants of whom ``participants.tsv`` says different things in several rows, without ``sub-``."""
+    path = Path(root) / "participants.tsv"
+    if not path.exists():
+        return ()
+    names = read_table(path).drop_duplicates()["participant_id"]
+    return tuple(sorted({str(name).removeprefix("sub-") for name in names[names.duplicated()]}))
 
 
 def sessions(root: Path) -> "pd.DataFrame":
@@ -336,20 +347,21 @@ def sessions(root: Path) -> "pd.DataFrame":
     """
     files = {path: path.parent.name for path in sorted(Path(root).glob("sub-*/sub-*_sessions.tsv"))}
     table = join_tables(list(files), {"participant_id": list(files.values())}, columns=["participant_id", "session_id"])
-    _check_rows(table, ["participant_id", "session_id"], Path(root) / "sub-*" / "sub-*_sessions.tsv")
+    ids, place = ["participant_id", "session_id"], Path(root) / "sub-*" / "sub-*_sessions.tsv"
+    _check_ids(table, ids, place)
+    twice = table[table.duplicated(ids)]
+    if len(twice):
+        row = ", ".join(str(twice.iloc[0][name]) for name in ids)
+        raise FileError(f"{row} is there more than once.", where=str(place), cure="Keep one row.", code="table")
     return table
 
 
-def _check_rows(table: "pd.DataFrame", ids: list[str], path: Path) -> None:
+def _check_ids(table: "pd.DataFrame", ids: list[str], path: Path) -> None:
     absent = [name for name in ids if name not in table.columns or table[name].isna().any()]
     if absent:
         raise FileError(f"The table does not give {absent[0]} in every row.", where=str(path), code="table")
     for name in ids:
         _check_prefix(table[name], name, path)
-    twice = table[table.duplicated(ids)]
-    if len(twice):
-        row = ", ".join(str(twice.iloc[0][name]) for name in ids)
-        raise FileError(f"{row} is there more than once.", where=str(path), cure="Keep one row.", code="table")
 
 
 def _check_prefix(column: "pd.Series[Any]", name: str, path: Path) -> None:

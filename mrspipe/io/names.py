@@ -3,6 +3,7 @@
 A name is ``sub-01_ses-1_task-cue_svs.nii.gz``: entities ``key-value``, then a suffix, then an ending.
 """
 
+import os.path
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -90,7 +91,7 @@ def resolve_links(value: Any, *, root: Path, subject: str, where: str) -> tuple[
     Raises
     ------
     PairingError
-        It is not text, or a link into another dataset.
+        It is not text, or leads out of this dataset.
     """
     links = value if isinstance(value, list) else [value]
     return tuple(_resolve_link(link, root, subject, where) for link in links)
@@ -99,12 +100,15 @@ def resolve_links(value: Any, *, root: Path, subject: str, where: str) -> tuple[
 def _resolve_link(link: object, root: Path, subject: str, where: str) -> Path:
     if not isinstance(link, str) or not link.strip():
         raise PairingError(
-            f"A link must be a BIDS URI such as bids::sub-01/mrs/..., got {link!r}.", where=where, code="link"
+            f"A link must be a BIDS URI such as bids::sub-01/mrs/..., got {link!r}.",
+            where=where,
+            cure="Correct or remove the key.",
+            code="link",
         )
     uri = _URI.fullmatch(link)
     if uri is None:
         below_subject = root / f"sub-{subject}" / link
-        return below_subject if below_subject.exists() else root / link
+        return _inside(below_subject if below_subject.exists() else root / link, link, root, where)
     if uri["dataset"]:
         raise PairingError(
             f"{link} lies in the dataset {uri['dataset']!r}; only links inside this dataset (bids::) are followed.",
@@ -112,4 +116,17 @@ def _resolve_link(link: object, root: Path, subject: str, where: str) -> Path:
             cure="Copy or link the file into this dataset.",
             code="link",
         )
-    return root / uri["path"]
+    return _inside(root / uri["path"], link, root, where)
+
+
+def _inside(path: Path, link: str, root: Path, where: str) -> Path:
+    """Refuse a path that climbs out of the dataset; symbolic links are not followed, content may lie elsewhere."""
+    plain = Path(os.path.normpath(path))
+    if not plain.is_relative_to(root):
+        raise PairingError(
+            f"{link} leads out of the dataset.",
+            where=where,
+            cure="Name a file in this dataset: bids::sub-01/mrs/...",
+            code="link",
+        )
+    return plain

@@ -5,11 +5,11 @@ A file is read completely before it is parsed, so that one cut short by a full d
 """
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from mrspipe.core.errors import FileError
@@ -46,8 +46,16 @@ def load_nifti(path: Path) -> Any:
     header = image_class.header_class(content[:header_size], check=False)
     if bytes(header["magic"].item())[:3] not in _SINGLE_FILE_MAGIC:
         raise _not_nifti(path)
-    n_values = int(np.prod([int(n) for n in header["dim"][1 : 1 + int(header["dim"][0])]]))
-    expected = int(header["vox_offset"]) + n_values * int(header["bitpix"]) // 8
+    lengths = [int(n) for n in header["dim"][1 : 1 + int(header["dim"][0])]]
+    if any(n < 0 for n in lengths):
+        raise FileError(
+            f"The header names a negative length: {lengths}.",
+            where=str(path),
+            cure="Convert it again.",
+            code="not-nifti",
+        )
+    # Not np.prod: dimensions that a damaged header makes up can have a product beyond 64 bits.
+    expected = int(header["vox_offset"]) + math.prod(lengths) * int(header["bitpix"]) // 8
     if len(content) < expected:
         raise _truncated(path, expected, len(content))
     return _parsed(image_class, content, path)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mrspipe.core.errors import PairingError
-from mrspipe.io.names import BidsFile, is_part_of, parse_names, resolve_links
+from mrspipe.io.names import BidsFile, is_part_of, parse_name, parse_names, resolve_links
 
 NO_WATER = "no water reference"
+OTHER_ANATOMY = "AnatomicalImage names an image of another subject"
 
 # Acquisition labels that say what a reference is for, not how it was acquired (BIDS suggests the first two).
 _REFERENCE_ROLES = frozenset({"conc", "ecc", "ref", "water"})
@@ -42,7 +43,8 @@ def pair_water(
     Raises
     ------
     PairingError
-        ``water-choice``: several fit; ``water-missing``: the sidecar names a file that is not there.
+        ``water-choice``: several fit; ``water-missing``: the sidecar names a file that is not there;
+        ``water-other-subject``: it names a file of somebody else.
     """
     if sidecar.get("ReferenceSignal"):
         return _only_water(_named_water(scan, sidecar["ReferenceSignal"], root), scan)
@@ -77,7 +79,16 @@ def _named_water(scan: BidsFile, links: Any, root: Path) -> list[BidsFile]:
             cure="Add the file, or correct or remove the key.",
             code="water-missing",
         )
-    return list(parse_names(paths))
+    named = list(parse_names(paths))
+    foreign = [r for r in named if r.entities.get("sub") != scan.entities["sub"]]
+    if foreign:
+        raise PairingError(
+            f"The sidecar names a water reference of another subject: {_below(foreign[0].path, root)}.",
+            where=where,
+            cure="Name the reference of this subject.",
+            code="water-other-subject",
+        )
+    return named
 
 
 def _only_water(candidates: Sequence[BidsFile], scan: BidsFile) -> BidsFile | None:
@@ -110,6 +121,8 @@ def pair_anatomy(
         where = f"{scan.path.name}, AnatomicalImage"
         links = resolve_links(sidecar["AnatomicalImage"], root=root, subject=scan.entities["sub"], where=where)
         there = [path for path in links if path.is_file()]
+        if any(_subject(path) != scan.entities["sub"] for path in there):
+            return None, OTHER_ANATOMY
         missing = f"AnatomicalImage names {_below(links[0], root)}, which is not there"
         return (there[0], "") if there else (None, missing)
     of_subject = [image for image in images if image.entities.get("sub") == scan.entities["sub"]]
@@ -119,6 +132,11 @@ def pair_anatomy(
         names = ", ".join(image.path.name for image in candidates)
         return None, f"several T1w images fit ({names}); name one in AnatomicalImage of the scan's sidecar"
     return (candidates[0].path, "") if candidates else (None, "no T1w image")
+
+
+def _subject(path: Path) -> str | None:
+    named = parse_name(path)
+    return named.entities.get("sub") if named else None
 
 
 def _below(path: Path, root: Path) -> str:

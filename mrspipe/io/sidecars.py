@@ -182,7 +182,12 @@ def number(sidecar: Mapping[str, Any], key: str, *, where: str = "") -> float | 
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
-        raise HeaderError(f"{key} must be a number, got {value!r}.", where=where, code="sidecar-value")
+        raise HeaderError(
+            f"{key} must be a number that is not negative, got {value!r}.",
+            where=where,
+            cure="Correct it; times are in s, frequencies in MHz, widths in Hz.",
+            code="sidecar-value",
+        )
     return float(value)
 
 
@@ -262,7 +267,10 @@ def _voxel_mm(sidecar: Mapping[str, Any], where: str) -> tuple[float, float, flo
         return None
     if not isinstance(size, list) or len(size) != 3 or not all(isinstance(x, (int, float)) and x > 0 for x in size):
         raise HeaderError(
-            f"AcquisitionVoxelSize must be three sizes in mm, got {size!r}.", where=where, code="sidecar-value"
+            f"AcquisitionVoxelSize must be three sizes in mm, got {size!r}.",
+            where=where,
+            cure="Write it as a list such as [20, 20, 20].",
+            code="sidecar-value",
         )
     return float(size[0]), float(size[1]), float(size[2])
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MISSING = "n/a"
+_JSON_CURE = "Write one JSON object in UTF-8; an editor that knows JSON shows where it breaks."
 _NUMBER_FORMAT = "%.10g"
 _READ_AS_MISSING = frozenset({"", "n/a", "N/A", "NA", "NaN", "nan"})
 _LABEL_COLUMNS = frozenset(
@@ -295,10 +296,11 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise FileError("The file does not exist.", where=str(path), code="json") from None
+        raise FileError("The file does not exist.", where=str(path), cure="Restore it.", code="json") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise FileError(f"The file is not JSON: {error}.", where=str(path), code="json") from error
+        raise FileError(f"The file is not JSON: {error}.", where=str(path), cure=_JSON_CURE, code="json") from error
     if not isinstance(content, dict):
         kind = type(content).__name__
-        raise FileError(f"The file holds a {kind}, not an object of keys.", where=str(path), code="json")
+        text = f"The file holds a {kind}, not an object of keys."
+        raise FileError(text, where=str(path), cure=_JSON_CURE, code="json")
     return content

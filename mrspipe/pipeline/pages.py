@@ -1,6 +1,6 @@
 """The pages of a study, assembled from the files of its results."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from mrspipe.io.tables import read_json, write_table
 from mrspipe.io.volumes import read_volume
 from mrspipe.pipeline.before_after import before_and_after
 from mrspipe.pipeline.group import Comparison, group_page
+from mrspipe.pipeline.preflight import notes_of_scans
 from mrspipe.pipeline.words import analysis_facts, methods_of
 from mrspipe.report.content import ScanSection, SubjectPage
 from mrspipe.report.methods_text import MethodsText, methods_markdown, references_bib
@@ -39,6 +40,7 @@ class PageJob:
     config: StudyConfig
     title: str
     group_page: str
+    checks: Mapping[str, tuple[str, ...]]
 
 
 def write_pages(
@@ -60,8 +62,9 @@ def write_pages(
         {scan.key.sub for scan in files.scans} | {f.entities["sub"] for f in failures if "sub" in f.entities}
     )
     title = config.title or dataset_name(files.root)
+    notes = notes_of_scans(out_dir)
     jobs = [
-        _job(out_dir, subject, files, failures, config, title, with_group=comparison is not None)
+        _job(out_dir, subject, files, failures, config, title, notes, with_group=comparison is not None)
         for subject in subjects
     ]
     n_done = 0
@@ -88,6 +91,7 @@ def _job(
     failures: Sequence[Failure],
     config: StudyConfig,
     title: str,
+    notes: Mapping[str, tuple[str, ...]],
     *,
     with_group: bool,
 ) -> PageJob:
@@ -99,6 +103,7 @@ def _job(
         config=config,
         title=title,
         group_page="group.html" if with_group else "",
+        checks={scan.key.label: notes.get(scan.key.label, ()) for scan in files.scans if scan.key.sub == subject},
     )
 
 
@@ -133,6 +138,7 @@ def _section(job: PageJob, files: ScanFiles, signal: Signal) -> ScanSection:
     gm, wm, csf = (quality.metric(f"{tissue}_fraction") for tissue in ("gm", "wm", "csf"))
     anatomy, mask, note = _voxel(job.out_dir, files)
     fit = read_fit(job.out_dir, key)
+    missing = () if signal_is_cycled(signal) else (files.water_note, files.tissue_note)
     return ScanSection(
         label=key.label,
         title=_title(key),
@@ -141,7 +147,7 @@ def _section(job: PageJob, files: ScanFiles, signal: Signal) -> ScanSection:
         quality=quality,
         history=signal.history,
         tissue=TissueFractions(gm, wm, csf) if gm == gm else None,
-        notes=tuple(note for note in (files.water_note, files.tissue_note) if note and not signal_is_cycled(signal)),
+        notes=(*(note for note in missing if note), *job.checks[key.label]),
         anatomy=anatomy,
         mask=mask,
         voxel_note=note,

@@ -13,7 +13,12 @@ from mrspipe import __version__
 _LIBRARIES = ("numpy", "scipy", "nibabel", "pandas", "statsmodels")
 
 
-def provenance(source: Path, derivatives: Mapping[str, Path], command: Sequence[str] | None = None) -> dict[str, Any]:
+def provenance(
+    source: Path,
+    derivatives: Mapping[str, Path],
+    command: Sequence[str] | None = None,
+    accepted: Sequence[str] = (),
+) -> dict[str, Any]:
     """Describe this run.
 
     Parameters
@@ -24,6 +29,8 @@ def provenance(source: Path, derivatives: Mapping[str, Path], command: Sequence[
         Folders that tissue maps were looked for in.
     command : sequence of str, optional
         The command line; that of this process by default.
+    accepted : sequence of str, optional
+        Problems of scans that the settings override.
     """
     return {
         "Program": "mrspipe",
@@ -31,6 +38,7 @@ def provenance(source: Path, derivatives: Mapping[str, Path], command: Sequence[
         "Command": list(command if command is not None else ["mrspipe", *sys.argv[1:]]),
         "Source": str(source.resolve()),
         "Derivatives": {name: str(path.resolve()) for name, path in derivatives.items()},
+        "AcceptedChecks": list(accepted),
         "Time": datetime.now(UTC).isoformat(timespec="seconds"),
         "Python": platform.python_version(),
         "Platform": platform.platform(),

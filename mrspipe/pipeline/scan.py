@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mrspipe.checks.catalogue import cure_of
 from mrspipe.config import StudyConfig
 from mrspipe.core.basis_set import BasisSet
 from mrspipe.core.errors import MrspipeError
-from mrspipe.core.results import Failure
+from mrspipe.core.results import Failure, TissueFractions
 from mrspipe.core.scan_result import ScanResult
 from mrspipe.core.signal import Scan, ScanKey
 from mrspipe.core.volume import Volume
@@ -148,16 +149,22 @@ def with_tissue(scan: Scan, files: ScanFiles) -> Scan:
     files : ScanFiles
         With the paths of its tissue maps, or of one image of labels.
     """
-    if not files.tissue_maps:
-        return scan
-    if scan.metabolites.affine is None:
+    if files.tissue_maps and scan.metabolites.affine is None:
         return replace(scan, tissue_note="the scan's header does not say where the voxel is")
+    tissue, problem = tissue_of(scan, files)
+    return replace(scan, tissue=tissue, tissue_note=str(problem) if problem else scan.tissue_note)
+
+
+def tissue_of(scan: Scan, files: ScanFiles) -> tuple[TissueFractions | None, MrspipeError | None]:
+    """Find the tissue of a scan's voxel; None where there are no maps or no position, or with the reason why not."""
+    if not files.tissue_maps or scan.metabolites.affine is None:
+        return None, None
     source = files.tissue_maps["GM"].name
     try:
         maps = _tissue_maps(files.tissue_maps)
-        return replace(scan, tissue=voxel_fractions(scan.metabolites.affine, maps, source=source))
+        return voxel_fractions(scan.metabolites.affine, maps, source=source), None
     except MrspipeError as error:
-        return replace(scan, tissue_note=str(error))
+        return None, error
 
 
 def _tissue_maps(paths: Mapping[str, Path]) -> Mapping[Tissue, Volume]:
@@ -182,7 +189,7 @@ def failure_of(label: str, entities: Mapping[str, str], error: StageError, out_d
     cause = error.__cause__
     if isinstance(cause, MrspipeError):
         message = f"{Path(cause.where).name}: {cause.message}" if cause.where else cause.message
-        return Failure(entities, error.stage, cause.code, message, cause.cure)
+        return Failure(entities, error.stage, cause.code, message, cause.cure or cure_of(cause.code))
     if isinstance(cause, OSError):
         message = f"{cause.filename or 'disk'}: {cause.strerror or cause}."
         return Failure(entities, error.stage, "disk", message, "Check the permissions and the free space.")

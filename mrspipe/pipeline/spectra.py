@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mrspipe.checks.scan import refuse
 from mrspipe.config import StudyConfig
 from mrspipe.core.basis_set import BasisSet
 from mrspipe.core.errors import ConfigError
@@ -219,8 +220,10 @@ def _prepare(job: SpectrumJob) -> Scan | Failure:
             basis = read_basis_once(job.config.basis)
             signal = load_spectrum(job.metabolites, basis, job.header)
             water = load_spectrum(job.water, basis, job.header) if job.water else None
-        with stage("preprocess"):
+        with stage("check"):
             scan = Scan(ScanKey(sub=job.name), signal, water, water_note="" if water else NO_WATER)
+            refuse(scan, job.name, job.config.checks)
+        with stage("preprocess"):
             return preprocess(scan, job.config.preprocess)
     except StageError as error:
         return failure_of(job.name, {}, error, job.out_dir)

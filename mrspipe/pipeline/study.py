@@ -5,13 +5,15 @@ run gives the same bytes as an uninterrupted one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mrspipe import __version__
+from mrspipe.checks.catalogue import Finding
 from mrspipe.config import StudyConfig, config_toml, load_config
 from mrspipe.core.errors import ConfigError, FileError, InputError
 from mrspipe.core.results import Failure
+from mrspipe.core.signal import ScanKey
 from mrspipe.engine import run_jobs
 from mrspipe.fit.learning import LearnedMacromolecules, to_json
 from mrspipe.io.atomic import atomic_write_text
@@ -32,6 +34,7 @@ from mrspipe.pipeline.changes import write_scan_changes
 from mrspipe.pipeline.group import Comparison, compare, read_comparison
 from mrspipe.pipeline.learning import learn, read_learned
 from mrspipe.pipeline.pages import write_pages
+from mrspipe.pipeline.preflight import check_scans, write_checks
 from mrspipe.pipeline.provenance import provenance
 from mrspipe.pipeline.scan import ScanJob, ScanOutcome, lost_scan, run_scan
 from mrspipe.pipeline.tables import collect, failures_of, write_failures
@@ -75,6 +78,7 @@ class StudySummary:
     skipped: tuple[tuple[Path, str], ...] = ()
     comparison: Comparison | None = None
     group_page: Path | None = None
+    told: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +92,8 @@ class StudyRequest:
     derivatives: Mapping[str, Path] = field(default_factory=dict)
 
 
-def plan_study(request: StudyRequest) -> StudyPlan:
-    """Find the scans and what is still to be done; nothing is written.
+def find_study(request: StudyRequest) -> tuple[StudyFiles, StudyFiles]:
+    """Find the scans that are selected, and all scans of the dataset; nothing is written.
 
     Raises
     ------
@@ -103,9 +107,31 @@ def plan_study(request: StudyRequest) -> StudyPlan:
     participants(request.bids_dir)
     sessions(request.bids_dir)
     _refuse_mixed_voxels(files, request.config)
-    everything = files
-    if request.selection != Selection():
-        everything = find_scans(request.bids_dir, derivatives=request.derivatives)
+    if request.selection == Selection():
+        return files, files
+    return files, find_scans(request.bids_dir, derivatives=request.derivatives)
+
+
+def find_refused(request: StudyRequest) -> Mapping[ScanKey, Failure]:
+    """Check the selected scans, and give those that must not be analysed; nothing is written."""
+    return check_scans(find_study(request)[0], request.config).refused
+
+
+def plan_study(request: StudyRequest, refused: Mapping[ScanKey, Failure] | None = None) -> StudyPlan:
+    """Find the scans and what is still to be done; nothing is written.
+
+    Parameters
+    ----------
+    request : StudyRequest
+    refused : mapping of ScanKey to Failure, optional
+        Scans that the checks refuse.
+
+    Raises
+    ------
+    MrspipeError
+        The dataset, the output folder or the settings cannot be used at all.
+    """
+    files, everything = (_without(found, refused or {}) for found in find_study(request))
     learns = request.config.fit.mm == "study"
     learned = _learned_before(request, everything)
     jobs = [_job(scan, request, learned) for scan in files.scans]
@@ -118,6 +144,13 @@ def plan_study(request: StudyRequest) -> StudyPlan:
         everything=everything,
         must_learn=learns and learned is None,
     )
+
+
+def _without(files: StudyFiles, refused: Mapping[ScanKey, Failure]) -> StudyFiles:
+    """Make failures of the refused scans."""
+    kept = tuple(scan for scan in files.scans if scan.key not in refused)
+    failures = tuple(refused[scan.key] for scan in files.scans if scan.key in refused)
+    return replace(files, scans=kept, failures=(*files.failures, *failures))
 
 
 def analyse_study(
@@ -142,17 +175,24 @@ def analyse_study(
     MrspipeError
         The study as a whole cannot be analysed. What is wrong with one scan is a failure in the summary.
     """
-    plan = plan_study(request)
+    files, everything = find_study(request)
     out_dir = request.out_dir
     write_dataset_description(out_dir, request.bids_dir, __version__)
     atomic_write_text(out_dir / "config.toml", config_toml(request.config))
-    write_json(out_dir / "provenance.json", provenance(request.bids_dir, request.derivatives))
+    others = [scan.key for scan in everything.scans]
+    checks = check_scans(files, request.config, out_dir=out_dir, others=others, progress=progress)
+    for key in checks.refused:
+        set_aside(out_dir, key)
+    write_checks(out_dir, checks, everything)
+    made = provenance(request.bids_dir, request.derivatives, accepted=checks.accepted)
+    write_json(out_dir / "provenance.json", made)
+    plan = plan_study(request, checks.refused)
     found = list(plan.files.failures)
     if "participant" in levels:
         if plan.must_learn:
             scans = plan.everything.scans
             learn(out_dir, scans, _marks(plan.everything, request.config), request.config, progress)
-            plan = plan_study(request)
+            plan = plan_study(request, checks.refused)
         found += _run_scans(plan, request, progress)
     failures = write_failures(out_dir, found, plan.files, plan.everything)
     mine = tuple(failure for failure in failures if _is_selected(failure, plan.files, found))
@@ -170,6 +210,7 @@ def analyse_study(
         skipped=plan.files.skipped,
         comparison=comparison,
         group_page=page,
+        told=checks.told,
     )
 
 

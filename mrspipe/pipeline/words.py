@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from mrspipe import __version__
 from mrspipe.basis.settings import BasisSettings
+from mrspipe.checks.catalogue import CheckSettings
 from mrspipe.config import StudyConfig
 from mrspipe.core.results import Concentration, QualityReport
 from mrspipe.core.signal import Signal
@@ -23,9 +24,13 @@ def methods_of(config: StudyConfig, models: Sequence[str] = ()) -> MethodsText:
         basis=_basis(config.basis),
         fit=_fit(config.fit),
         quantification=[_quantification(config.quantify)],
-        quality=_quality(config.qc),
+        quality=_quality(config.qc) + _accepted(config.checks),
         statistics=models,
     )
+
+
+def _accepted(settings: CheckSettings) -> str:
+    return f"; these checks of the data were overridden: {', '.join(settings.accept)}" if settings.accept else ""
 
 
 def design_in_words(design: Design) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from mrspipe.core.volume import Volume
 # Centres of the cells along one axis of an image voxel, from its centre, in voxels.
 _CELLS = (-1 / 3, 0.0, 1 / 3)
 # The voxel may stick out of the image by this part, ...
-_LARGEST_PART_OUTSIDE = 0.01
+LARGEST_PART_OUTSIDE = 0.01
 # ... found on a grid of this many points along each of its edges.
 _POINTS_PER_EDGE = 40
 # At least this part of the voxel must be some tissue in the maps.
@@ -82,8 +82,8 @@ def voxel_fractions(
     _check_maps(maps)
     like = maps["GM"]
     mask = voxel_mask(affine, like).data
-    inside = _part_inside(affine, like)
-    if inside < 1 - _LARGEST_PART_OUTSIDE:
+    inside = part_inside(affine, like)
+    if inside < 1 - LARGEST_PART_OUTSIDE:
         raise AnalysisError(
             f"The image covers only {100 * inside:.1f} % of the spectroscopy voxel.",
             cure="Check that image and spectroscopy are of the same session and in the same scanner space.",
@@ -137,8 +137,21 @@ def _cell_inside(grid: Sequence[FloatArray], offset: tuple[float, ...], to_unit:
     return inside
 
 
-def _part_inside(affine: FloatArray, like: Volume) -> float:
-    """Part of the spectroscopy voxel that lies in the image, from a fine grid of points in the voxel."""
+def part_inside(affine: FloatArray, like: Volume) -> float:
+    """Part of the spectroscopy voxel that lies in the image, from a fine grid of points in the voxel.
+
+    Parameters
+    ----------
+    affine : float array, shape (4, 4)
+        Of the spectroscopy voxel, as in `voxel_mask`.
+    like : Volume
+        The image.
+
+    Returns
+    -------
+    float
+        0 to 1.
+    """
     places = (np.arange(_POINTS_PER_EDGE) + 0.5) / _POINTS_PER_EDGE - 0.5
     unit = np.stack([*np.meshgrid(places, places, places, indexing="ij"), np.ones((places.size,) * 3)], axis=-1)
     indices = (unit @ (np.linalg.inv(like.affine) @ affine).T)[..., :3]

@@ -10,7 +10,15 @@ import pytest
 from mrspipe.core.axis import SpectralAxis
 from mrspipe.core.errors import ConfigError, FileError, HeaderError, InputError
 from mrspipe.core.signal import Acquisition, ScanKey, Signal
-from mrspipe.io.bids import Selection, check_output_dir, find_scans, participants, read_scan, sessions
+from mrspipe.io.bids import (
+    Selection,
+    check_output_dir,
+    find_scans,
+    participants,
+    read_scan,
+    repeated_participants,
+    sessions,
+)
 from mrspipe.io.nifti_mrs import write_signal
 
 _META = {"ResonantNucleus": ["1H"], "SpectrometerFrequency": [127.7], "SpectralWidth": 2000.0, "EchoTime": 0.032}
@@ -281,7 +289,36 @@ def test_a_link_into_another_dataset_is_not_guessed(study):
     assert study.failure().code == "link"
 
 
+@pytest.mark.parametrize(
+    "link", ["bids::../other/sub-01/mrs/sub-01_mrsref.nii.gz", "../../sub-01_mrsref.nii.gz", "/sub-01_mrsref.nii.gz"]
+)
+def test_a_link_out_of_the_dataset_is_refused(study, link):
+    study.image("sub-01/mrs/sub-01_svs.nii.gz", {"ReferenceSignal": link})
+    assert study.failure().code == "link"
+
+
+def test_the_water_of_another_subject_is_refused(study):
+    study.image("sub-01/mrs/sub-01_svs.nii.gz", {"ReferenceSignal": "bids::sub-02/mrs/sub-02_mrsref.nii.gz"})
+    study.image("sub-02/mrs/sub-02_mrsref.nii.gz")
+    assert study.failure().code == "water-other-subject"
+
+
+def test_a_time_that_is_negative_is_refused_with_a_cure(study):
+    study.image("sub-01/mrs/sub-01_svs.nii.gz", {"EchoTime": -0.03})
+    assert study.failure().code == "sidecar-value"
+    assert "in s" in study.failure().cure
+
+
 # Anatomy and tissue
+
+
+def test_the_anatomy_of_another_subject_is_not_used(study):
+    study.image("sub-01/mrs/sub-01_svs.nii.gz", {"AnatomicalImage": "bids::sub-02/anat/sub-02_T1w.nii.gz"})
+    study.image("sub-01/anat/sub-01_T1w.nii.gz")
+    study.image("sub-02/anat/sub-02_T1w.nii.gz")
+    scan = study.one()
+    assert scan.anatomy is None
+    assert "another subject" in scan.anatomy_note
 
 
 def test_the_t1w_of_the_session_comes_before_that_of_the_subject(study):
@@ -538,11 +575,17 @@ def test_without_a_table_the_participants_are_the_folders(visits):
     assert participants(visits.root)["participant_id"].tolist() == ["sub-01", "sub-02"]
 
 
-@pytest.mark.parametrize("text", ["id\nsub-01\n", "participant_id\nsub-01\nsub-01\n", "participant_id\tage\nn/a\t3\n"])
-def test_a_table_that_does_not_name_each_participant_once_is_refused(study, text):
+@pytest.mark.parametrize("text", ["id\nsub-01\n", "participant_id\tage\nn/a\t3\n"])
+def test_a_table_that_does_not_name_each_participant_is_refused(study, text):
     study.text("participants.tsv", text)
     with pytest.raises(FileError, match=r"participants\.tsv"):
         participants(study.root)
+
+
+def test_a_participant_of_whom_two_rows_say_different_things_is_in_no_table(study):
+    study.text("participants.tsv", "participant_id\tage\nsub-01\t3\nsub-01\t4\nsub-02\t5\nsub-03\t6\nsub-03\t6\n")
+    assert participants(study.root)["participant_id"].tolist() == ["sub-02", "sub-03"]
+    assert repeated_participants(study.root) == ("01",)
 
 
 def test_the_sessions_of_all_participants_are_one_table(study):
