@@ -2,16 +2,61 @@
 
 In every other shot an inversion pulse flips the metabolites and leaves the water: ``A = W + M`` and ``B = W - M``, so
 ``W = (A + B) / 2`` and ``M = (A - B) / 2``. Both come from the same shots and share one scale. What differs between
-the water of the two shots, such as a mismatch of their amplitudes, stays in ``M`` as residual water.
+the water of the two shots, such as a mismatch of their amplitudes, stays in ``M`` as residual water with all its
+sidebands; it is a part of ``W``, and subtracted as such, which does not touch the scale of the metabolites.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from mrspipe.core.arrays import ComplexArray
+from mrspipe.core.axis import SpectralAxis
+from mrspipe.core.operators import to_spectrum
+
+# Half the width of the range around its peak in which water is compared, in ppm: no strong metabolite comes as near.
+_NEAR_WATER_PPM = 0.25
+# Where strong metabolites are fully inverted and have distinct peaks, in ppm, and water has a smooth tail: with its
+# peak 2.7 half-widths from the middle, polynomials follow 1 / frequency to 5^-9 (Bernstein's ellipse).
+_COMPARED_PPM = (1.9, 3.4)
+_TAIL_DEGREE = 8
+# Both halves of a cycle hold the noise of all shots, and what is left of water is no noise; assumed.
+_LARGEST_SE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class WaterShare:
+    """How the water of the two shots of a cycle differs.
+
+    Parameters
+    ----------
+    share : complex
+        The part of the water ``(A + B) / 2`` that is in the difference ``(A - B) / 2``.
+    unlike : float
+        Norm of what is left in the difference near water without this part, relative to that of the water: another
+        line shape or frequency in every other shot.
+    """
+
+    share: complex
+    unlike: float
+
+    @property
+    def amplitude_mismatch(self) -> float:
+        """Size of the upright shots' water relative to that of the inverted ones, minus one."""
+        return abs(1 + self.share) / abs(1 - self.share) - 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class InversionEfficiency:
+    """Part of the metabolite magnetisation that was inverted, and its standard error; None where it is not seen."""
+
+    value: float | None
+    se: float | None
+    note: str = ""
 
 
 def separated(
-    upright: ComplexArray, inverted: ComplexArray, *, inversion_efficiency: float = 1.0
+    upright: ComplexArray, inverted: ComplexArray, *, share: complex = 0.0, inversion_efficiency: float = 1.0
 ) -> tuple[ComplexArray, ComplexArray]:
     """Separate water and metabolites.
 
@@ -19,6 +64,8 @@ def separated(
     ----------
     upright, inverted : complex array, shape (..., n_points)
         Shots with the metabolites as they are, and inverted.
+    share : complex
+        Part of the water that is in half the difference, and taken out of it.
     inversion_efficiency : float
         Part of the metabolite magnetisation that is inverted, 1 for a perfect pulse: with ``e`` the inverted shot
         holds ``W - e M``, and half the difference is ``(1 + e) M / 2``, which is scaled back.
@@ -34,10 +81,64 @@ def separated(
     >>> float(water[0].real), float(metabolites[0].real)
     (4.0, 1.0)
     """
-    return (upright + inverted) / 2, (upright - inverted) / (1 + inversion_efficiency)
+    water = (upright + inverted) / 2
+    return water, (upright - inverted - 2 * share * water) / (1 + inversion_efficiency)
 
 
-def amplitude_mismatch(upright: ComplexArray, inverted: ComplexArray) -> float:
-    """Size of the upright shots relative to the inverted ones, minus one; water dominates both."""
-    size = float(np.linalg.norm(inverted))
-    return float(np.linalg.norm(upright)) / size - 1.0 if size > 0 else float("nan")
+def water_share(upright: ComplexArray, inverted: ComplexArray, axis: SpectralAxis) -> WaterShare:
+    """Find the water in the difference, by least squares around the peak of the water.
+
+    Parameters
+    ----------
+    upright, inverted : complex array, shape (n_points,)
+    axis : SpectralAxis
+
+    Returns
+    -------
+    WaterShare
+        Zero for silence.
+    """
+    water, difference = to_spectrum((upright + inverted) / 2), to_spectrum((upright - inverted) / 2)
+    peak = axis.ppm[np.argmax(np.abs(water))]
+    near = np.abs(axis.ppm - peak) <= _NEAR_WATER_PPM
+    water, difference = water[near], difference[near]
+    energy = float(np.vdot(water, water).real)
+    if energy == 0.0:
+        return WaterShare(0.0, 0.0)
+    share = complex(np.vdot(water, difference)) / energy
+    return WaterShare(share, float(np.linalg.norm(difference - share * water) / np.sqrt(energy)))
+
+
+def inversion_efficiency(upright: ComplexArray, inverted: ComplexArray, axis: SpectralAxis) -> InversionEfficiency:
+    """Measure the efficiency of the inversion, from the metabolites that stay in the sum of the shots.
+
+    With ``B = W - e M`` the sum holds ``(1 - e) / (1 + e)`` of the metabolites in the difference. This part is found
+    by least squares between 1.9 and 3.4 ppm, beside polynomials for the tail of the water.
+
+    Parameters
+    ----------
+    upright, inverted : complex array, shape (n_points,)
+        Averages: the noise must be far below the metabolites.
+    axis : SpectralAxis
+
+    Returns
+    -------
+    InversionEfficiency
+        Without a value when the standard error exceeds 0.05.
+    """
+    window = axis.slice_ppm(*_COMPARED_PPM)
+    total, difference = to_spectrum((upright + inverted) / 2)[window], to_spectrum((upright - inverted) / 2)[window]
+    tails = np.polynomial.legendre.legvander(np.linspace(-1, 1, total.size), _TAIL_DEGREE)
+    smooth = np.linalg.qr(tails)[0]
+    total, difference = (part - smooth @ (smooth.T @ part) for part in (total, difference))
+    energy = float(np.vdot(difference, difference).real)
+    if energy == 0.0:
+        return InversionEfficiency(None, None, "There is no signal.")
+    part = float(np.vdot(difference, total).real) / energy
+    n_free = total.size - tails.shape[1] - 1
+    # Of one real parameter in complex noise: half of the noise is beside it.
+    variance = float(np.sum(np.abs(total - part * difference) ** 2)) / n_free / 2
+    se = 2 / (1 + part) ** 2 * float(np.sqrt(variance / energy))
+    if not se <= _LARGEST_SE:
+        return InversionEfficiency(None, None, f"Its standard error of {se:.2g} exceeds {_LARGEST_SE}.")
+    return InversionEfficiency((1 - part) / (1 + part), se)

@@ -20,7 +20,7 @@ from mrspipe.core.signal import ProcessingStep, Scan, Signal
 from mrspipe.physics.constants import WATER_PPM
 from mrspipe.preprocess.alignment import Alignment, align
 from mrspipe.preprocess.coils import CoilWeights, coil_weights
-from mrspipe.preprocess.cycling import amplitude_mismatch, separated
+from mrspipe.preprocess.cycling import inversion_efficiency, separated, water_share
 from mrspipe.preprocess.eddy import WaterPhase, water_phase, without_phase
 from mrspipe.preprocess.transients import noise_covariance, outliers
 from mrspipe.preprocess.water import water_oscillations
@@ -159,6 +159,8 @@ class ReconstructCycling(Settings):
     """Which shot of a pair holds the metabolites upright."""
     inversion_efficiency: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Part of the metabolite magnetisation that the cycling pulse inverts."""
+    balance: bool = True
+    """Take out of the metabolites what differs in amplitude or phase between the water of the two shots."""
 
     def __call__(self, scan: Scan) -> Scan:
         """Separate; without a cycle, leave the scan alone."""
@@ -182,15 +184,27 @@ class ReconstructCycling(Settings):
             )
         shots = _first(signal, "cycle")
         upright, inverted = shots if self.upright == "first" else shots[::-1]
-        water, metabolites = separated(upright, inverted, inversion_efficiency=self.inversion_efficiency)
-        mismatch = 100 * amplitude_mismatch(upright, inverted)
-        step = _entry("reconstruct metabolite cycle", {"amplitude_mismatch_pct": mismatch, **self._options()})
+        n_points = signal.axis.n_points
+        mean_upright, mean_inverted = (shot.reshape(-1, n_points).mean(axis=0) for shot in (upright, inverted))
+        found = water_share(mean_upright, mean_inverted, signal.axis)
+        water, metabolites = separated(
+            upright,
+            inverted,
+            share=found.share if self.balance else 0.0,
+            inversion_efficiency=self.inversion_efficiency,
+        )
+        efficiency = inversion_efficiency(mean_upright, mean_inverted, signal.axis)
+        measured = {
+            "amplitude_mismatch_pct": 100 * found.amplitude_mismatch,
+            "unlike_water_pct": 100 * found.unlike,
+            "measured_efficiency": efficiency.value,
+            "measured_efficiency_se": efficiency.se,
+            "measured_efficiency_note": efficiency.note,
+        }
+        step = _entry("reconstruct metabolite cycle", {**measured, **self.model_dump(exclude={"step"})})
         dims = tuple(dim for dim in signal.dims if dim != "cycle")
         unsuppressed = replace(signal, acquisition=replace(signal.acquisition, water_suppressed=False))
         return unsuppressed.after(step, water, dims), signal.after(step, metabolites, dims)
-
-    def _options(self) -> dict[str, Any]:
-        return {"upright": self.upright, "inversion_efficiency": self.inversion_efficiency}
 
 
 class Average(Settings):

@@ -5,7 +5,7 @@ Usage: python tests/benchmarks/preprocessing_snr.py [--n 16] [--pairs 64] [--see
 Each synthetic scan is recorded twice with the same artefacts, with noise and without: what the transients suffered is
 then known exactly. Ideal averaging knows it: it combines the coils and the transients by their true amplitudes and the
 true noise. Glutamate, relative to water, is compared to the same scan without noise and without spoiled transients:
-by projection on the known signals, and with ``--fit`` by the fit. Not a test: it claims nothing.
+by projection on the known signals, and with ``--fit`` by the fit. Each is the mean of two scans of opposite noise. Not a test: it claims nothing.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import numpy as np
 
 from mrspipe.core.arrays import ComplexArray, FloatArray
 from mrspipe.core.axis import SpectralAxis
+from mrspipe.core.basis_set import BasisSet
 from mrspipe.core.operators import to_spectrum
 from mrspipe.core.signal import Acquisition, Scan, ScanKey, Signal
 from mrspipe.fit.settings import FitSettings
@@ -94,6 +95,12 @@ def reached_snr(clean: Scan, noiseless: Scan, truth: CleanSpectrum) -> float:
     return float(_levels(clean.metabolites.fid, [truth.without_water], axis)[0] / sd)
 
 
+def mirrored(noisy: Recorded, still: Recorded) -> Recorded:
+    """The same scan with the opposite noise: in the mean of both, only what noise biases is left of it."""
+    water = None if noisy.water is None or still.water is None else 2 * still.water - noisy.water
+    return Recorded(2 * still.metabolites - noisy.metabolites, water)
+
+
 def glutamate(clean: Scan, parts: Sequence[ComplexArray], truth: CleanSpectrum) -> float:
     """Glutamate relative to water, both in units of the truth."""
     return float(_levels(clean.metabolites.fid, parts, clean.metabolites.axis)[0] / _water(clean, truth))
@@ -159,21 +166,23 @@ def _measured(number: int, cycling: bool, options: argparse.Namespace) -> list[f
         for step in settings.steps
     )
     settings = PreprocessSettings(steps=steps)
-    clean = preprocess(scan_of(noisy, basis.axis), settings)
-    noiseless = preprocess(scan_of(still, basis.axis), settings)
-    reference = preprocess(scan_of(recorded(_NO_NOISE, 0.0), basis.axis), settings)
-    result = [
-        reached_snr(clean, noiseless, truth) / ideal_snr(noisy, still, truth),
-        glutamate(clean, parts, truth) / glutamate(reference, parts, truth) - 1,
-    ]
+    clean, opposite, noiseless, reference = (
+        preprocess(scan_of(one, basis.axis), settings)
+        for one in (noisy, mirrored(noisy, still), still, recorded(_NO_NOISE, 0.0))
+    )
+    expected = glutamate(reference, parts, truth)
+    levels = [glutamate(one, parts, truth) / expected for one in (clean, opposite)]
+    result = [reached_snr(clean, noiseless, truth) / ideal_snr(noisy, still, truth), np.mean(levels) - 1]
     if options.fit:
-        fits = [fit_spectrum(one.metabolites, basis, FitSettings()) for one in (clean, reference)]
-        levels = [
-            fit.amplitudes[fit.names.index("Glu")] / _water(one, truth)
-            for fit, one in zip(fits, (clean, reference), strict=True)
-        ]
-        result.append(levels[0] / levels[1] - 1)
-    return result
+        expected = _fitted(reference, basis) / _water(reference, truth)
+        levels = [_fitted(one, basis) / _water(one, truth) / expected for one in (clean, opposite)]
+        result.append(np.mean(levels) - 1)
+    return [float(value) for value in result]
+
+
+def _fitted(clean: Scan, basis: BasisSet) -> float:
+    fit = fit_spectrum(clean.metabolites, basis, FitSettings())
+    return float(fit.amplitudes[fit.names.index("Glu")])
 
 
 if __name__ == "__main__":
