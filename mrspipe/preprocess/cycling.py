@@ -16,6 +16,7 @@ from mrspipe.core.operators import to_spectrum
 
 # Half the width of the range around its peak in which water is compared, in ppm: no strong metabolite comes as near.
 _NEAR_WATER_PPM = 0.25
+_BELOW_WATER_DEGREE = 3
 # Where strong metabolites are fully inverted and have distinct peaks, in ppm, and water has a smooth tail: with its
 # peak 2.7 half-widths from the middle, polynomials follow 1 / frequency to 5^-9 (Bernstein's ellipse).
 _COMPARED_PPM = (1.9, 3.4)
@@ -86,7 +87,7 @@ def separated(
 
 
 def water_share(upright: ComplexArray, inverted: ComplexArray, axis: SpectralAxis) -> WaterShare:
-    """Find the water in the difference, by least squares around the peak of the water.
+    """Find the water in the difference, by least squares around the peak of the water, beside a smooth polynomial.
 
     Parameters
     ----------
@@ -101,7 +102,8 @@ def water_share(upright: ComplexArray, inverted: ComplexArray, axis: SpectralAxi
     water, difference = to_spectrum((upright + inverted) / 2), to_spectrum((upright - inverted) / 2)
     peak = axis.ppm[np.argmax(np.abs(water))]
     near = np.abs(axis.ppm - peak) <= _NEAR_WATER_PPM
-    water, difference = water[near], difference[near]
+    # Metabolites reach below the water with smooth tails, which are no water.
+    water, difference = (_without_smooth(part[near], _BELOW_WATER_DEGREE) for part in (water, difference))
     energy = float(np.vdot(water, water).real)
     if energy == 0.0:
         return WaterShare(0.0, 0.0)
@@ -128,17 +130,22 @@ def inversion_efficiency(upright: ComplexArray, inverted: ComplexArray, axis: Sp
     """
     window = axis.slice_ppm(*_COMPARED_PPM)
     total, difference = to_spectrum((upright + inverted) / 2)[window], to_spectrum((upright - inverted) / 2)[window]
-    tails = np.polynomial.legendre.legvander(np.linspace(-1, 1, total.size), _TAIL_DEGREE)
-    smooth = np.linalg.qr(tails)[0]
-    total, difference = (part - smooth @ (smooth.T @ part) for part in (total, difference))
+    total, difference = (_without_smooth(part, _TAIL_DEGREE) for part in (total, difference))
     energy = float(np.vdot(difference, difference).real)
     if energy == 0.0:
         return InversionEfficiency(None, None, "There is no signal.")
     part = float(np.vdot(difference, total).real) / energy
-    n_free = total.size - tails.shape[1] - 1
+    n_free = total.size - _TAIL_DEGREE - 2
     # Of one real parameter in complex noise: half of the noise is beside it.
     variance = float(np.sum(np.abs(total - part * difference) ** 2)) / n_free / 2
     se = 2 / (1 + part) ** 2 * float(np.sqrt(variance / energy))
     if not se <= _LARGEST_SE:
         return InversionEfficiency(None, None, f"Its standard error of {se:.2g} exceeds {_LARGEST_SE}.")
     return InversionEfficiency((1 - part) / (1 + part), se)
+
+
+def _without_smooth(spectrum: ComplexArray, degree: int) -> ComplexArray:
+    """Take the best polynomial off a piece of a spectrum."""
+    polynomials = np.polynomial.legendre.legvander(np.linspace(-1, 1, spectrum.size), degree)
+    smooth = np.linalg.qr(polynomials)[0]
+    return np.asarray(spectrum - smooth @ (smooth.T @ spectrum))
