@@ -27,24 +27,36 @@ _LARGEST_SE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class WaterShare:
-    """How the water of the two shots of a cycle differs.
+    """How the water of the two shots of a cycle differs: half the difference holds ``(share + rate t) W``.
 
     Parameters
     ----------
     share : complex
-        The part of the water ``(A + B) / 2`` that is in the difference ``(A - B) / 2``.
+        Real: amplitude; imaginary: phase.
+    rate : complex
+        In 1/s. Real: line width; imaginary: frequency. Metabolites below the water pull its frequency, and thus the
+        alignment of the two shots, in opposite directions.
     unlike : float
-        Norm of what is left in the difference near water without this part, relative to that of the water: another
-        line shape or frequency in every other shot.
+        Norm of what is left in the difference near water, relative to that of the water: another line shape.
     """
 
     share: complex
+    rate: complex
     unlike: float
+
+    def of(self, water: ComplexArray, axis: SpectralAxis) -> ComplexArray:
+        """The water in half the difference, given the water; shape (..., n_points)."""
+        return np.asarray((self.share + self.rate * axis.time_s) * water)
 
     @property
     def amplitude_mismatch(self) -> float:
         """Size of the upright shots' water relative to that of the inverted ones, minus one."""
         return abs(1 + self.share) / abs(1 - self.share) - 1.0
+
+    @property
+    def frequency_mismatch_hz(self) -> float:
+        """Frequency of the upright shots' water minus that of the inverted ones, in Hz, to first order."""
+        return self.rate.imag / np.pi
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +69,11 @@ class InversionEfficiency:
 
 
 def separated(
-    upright: ComplexArray, inverted: ComplexArray, *, share: complex = 0.0, inversion_efficiency: float = 1.0
+    upright: ComplexArray,
+    inverted: ComplexArray,
+    *,
+    residual: ComplexArray | float = 0.0,
+    inversion_efficiency: float = 1.0,
 ) -> tuple[ComplexArray, ComplexArray]:
     """Separate water and metabolites.
 
@@ -65,8 +81,8 @@ def separated(
     ----------
     upright, inverted : complex array, shape (..., n_points)
         Shots with the metabolites as they are, and inverted.
-    share : complex
-        Part of the water that is in half the difference, and taken out of it.
+    residual : complex array, shape (..., n_points), optional
+        Water in half the difference, which is taken out of it.
     inversion_efficiency : float
         Part of the metabolite magnetisation that is inverted, 1 for a perfect pulse: with ``e`` the inverted shot
         holds ``W - e M``, and half the difference is ``(1 + e) M / 2``, which is scaled back.
@@ -82,8 +98,7 @@ def separated(
     >>> float(water[0].real), float(metabolites[0].real)
     (4.0, 1.0)
     """
-    water = (upright + inverted) / 2
-    return water, (upright - inverted - 2 * share * water) / (1 + inversion_efficiency)
+    return (upright + inverted) / 2, (upright - inverted - 2 * residual) / (1 + inversion_efficiency)
 
 
 def water_share(upright: ComplexArray, inverted: ComplexArray, axis: SpectralAxis) -> WaterShare:
@@ -99,16 +114,19 @@ def water_share(upright: ComplexArray, inverted: ComplexArray, axis: SpectralAxi
     WaterShare
         Zero for silence.
     """
-    water, difference = to_spectrum((upright + inverted) / 2), to_spectrum((upright - inverted) / 2)
-    peak = axis.ppm[np.argmax(np.abs(water))]
+    water = (upright + inverted) / 2
+    spectra = to_spectrum(np.array([water, axis.time_s * water, (upright - inverted) / 2]))
+    peak = axis.ppm[np.argmax(np.abs(spectra[0]))]
     near = np.abs(axis.ppm - peak) <= _NEAR_WATER_PPM
     # Metabolites reach below the water with smooth tails, which are no water.
-    water, difference = (_without_smooth(part[near], _BELOW_WATER_DEGREE) for part in (water, difference))
-    energy = float(np.vdot(water, water).real)
-    if energy == 0.0:
-        return WaterShare(0.0, 0.0)
-    share = complex(np.vdot(water, difference)) / energy
-    return WaterShare(share, float(np.linalg.norm(difference - share * water) / np.sqrt(energy)))
+    line, slope, difference = (_without_smooth(part[near], _BELOW_WATER_DEGREE) for part in spectra)
+    size = float(np.linalg.norm(line))
+    if size == 0.0:
+        return WaterShare(0.0, 0.0, 0.0)
+    design = np.column_stack([line, slope])
+    share, rate = np.linalg.lstsq(design, difference, rcond=None)[0]
+    left = difference - design @ [share, rate]
+    return WaterShare(complex(share), complex(rate), float(np.linalg.norm(left)) / size)
 
 
 def inversion_efficiency(upright: ComplexArray, inverted: ComplexArray, axis: SpectralAxis) -> InversionEfficiency:

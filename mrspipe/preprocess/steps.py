@@ -160,7 +160,7 @@ class ReconstructCycling(Settings):
     inversion_efficiency: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Part of the metabolite magnetisation that the cycling pulse inverts."""
     balance: bool = True
-    """Take out of the metabolites what differs in amplitude or phase between the water of the two shots."""
+    """Take out what differs in size, phase, frequency or width between the water of the two shots."""
 
     def __call__(self, scan: Scan) -> Scan:
         """Separate; without a cycle, leave the scan alone."""
@@ -190,12 +190,13 @@ class ReconstructCycling(Settings):
         water, metabolites = separated(
             upright,
             inverted,
-            share=found.share if self.balance else 0.0,
+            residual=found.of((upright + inverted) / 2, signal.axis) if self.balance else 0.0,
             inversion_efficiency=self.inversion_efficiency,
         )
         efficiency = inversion_efficiency(mean_upright, mean_inverted, signal.axis)
         measured = {
             "amplitude_mismatch_pct": 100 * found.amplitude_mismatch,
+            "frequency_mismatch_hz": found.frequency_mismatch_hz,
             "unlike_water_pct": 100 * found.unlike,
             "measured_efficiency": efficiency.value,
             "measured_efficiency_se": efficiency.se,

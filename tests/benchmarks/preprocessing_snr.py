@@ -25,7 +25,7 @@ from mrspipe.core.signal import Acquisition, Scan, ScanKey, Signal
 from mrspipe.fit.settings import FitSettings
 from mrspipe.fit.spectrum import fit_spectrum
 from mrspipe.preprocess.alignment import band_limited, register
-from mrspipe.preprocess.steps import PreprocessSettings, ReconstructCycling, preprocess
+from mrspipe.preprocess.steps import PreprocessSettings, ReconstructCycling, RemoveWater, preprocess
 from mrspipe.synth.artefacts import Recorded, record
 from mrspipe.synth.cohort import draw_cohort
 from mrspipe.synth.recipe import Recipe
@@ -189,12 +189,12 @@ def _measured(number: int, cycling: bool, options: argparse.Namespace) -> list[f
     result = [reached_snr(clean, noiseless, truth) / ideal_snr(noisy, still, truth), np.mean(levels) - 1]
     if options.fit:
         # The noise is the same on both sides: what a fit makes of noise is not the matter here.
-        noise = clean.metabolites.fid - noiseless.metabolites.fid
+        before = PreprocessSettings(steps=tuple(step for step in steps if not isinstance(step, RemoveWater)))
+        noise = np.subtract(*(preprocess(scan_of(one, basis.axis), before).metabolites.fid for one in (noisy, still)))
         known = _water(reference, truth) * truth.without_water + noise
         ideal = replace(clean, metabolites=replace(clean.metabolites, samples=known))
-        result.append(
-            _fitted(clean, basis) / _fitted(ideal, basis) * _water(reference, truth) / _water(clean, truth) - 1
-        )
+        ratio = _water(reference, truth) / _water(clean, truth)
+        result.append(ratio * _fitted(clean, basis) / _fitted(ideal, basis) - 1)
     return [float(value) for value in result]
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mrspipe.core.operators import phased
+from mrspipe.core.operators import phased, to_spectrum
 from mrspipe.preprocess.cycling import inversion_efficiency, separated, water_share
 
 
@@ -32,8 +32,8 @@ def test_a_mismatch_leaves_neither_water_nor_sidebands_and_the_metabolites_as_th
     sidebands = mr.line(4.65 - 1.4, 5.0, 7.0) - mr.line(4.65 + 1.4, 5.0, 7.0)
     water = mr.water + sidebands
     upright, inverted = 1.02 * water + mr.metabolites, water - mr.metabolites
-    share = water_share(upright, inverted, mr.axis).share
-    metabolites = separated(upright, inverted, share=share)[1]
+    residual = water_share(upright, inverted, mr.axis).of((upright + inverted) / 2, mr.axis)
+    metabolites = separated(upright, inverted, residual=residual)[1]
     # Without it, 10 times the metabolites' amplitude is left of the water, and a twentieth in each sideband.
     assert abs(separated(upright, inverted)[1][0]) > 10
     left = metabolites - mr.metabolites
@@ -43,10 +43,22 @@ def test_a_mismatch_leaves_neither_water_nor_sidebands_and_the_metabolites_as_th
     assert abs(np.sum(window * left)) < 0.005 * abs(np.sum(window * mr.metabolites))
 
 
-def test_a_frequency_that_alternates_with_the_shots_is_no_amplitude_and_is_told(mr):
-    swing = np.exp(2j * np.pi * 0.5 * mr.axis.time_s)
-    found = water_share(mr.water * swing + mr.metabolites, mr.water / swing - mr.metabolites, mr.axis)
-    assert found.unlike > 0.05
+def test_a_frequency_that_alternates_with_the_shots_leaves_no_water_and_is_told(mr):
+    swing = np.exp(2j * np.pi * 0.01 * mr.axis.time_s)
+    upright, inverted = mr.water * swing + mr.metabolites, mr.water / swing - mr.metabolites
+    found = water_share(upright, inverted, mr.axis)
+    assert found.frequency_mismatch_hz == pytest.approx(0.02, abs=0.002)
+    residual = found.of((upright + inverted) / 2, mr.axis)
+    left = to_spectrum(separated(upright, inverted, residual=residual)[1] - mr.metabolites)
+    before = to_spectrum(separated(upright, inverted)[1] - mr.metabolites)
+    assert np.abs(left).max() < 0.05 * np.abs(before).max()
+
+
+def test_another_line_shape_in_every_other_shot_is_told(mr):
+    broad = mr.line(4.65, 1000.0, 9.0)
+    plain, unlike = (water_share(one, mr.water, mr.axis).unlike for one in (mr.water, broad))
+    assert plain < 1e-9
+    assert unlike > 1e-3
 
 
 def test_silence_has_no_share_and_no_efficiency(mr):
