@@ -54,6 +54,15 @@ def test_a_frequency_that_alternates_with_the_shots_leaves_no_water_and_is_told(
     assert np.abs(left).max() < 0.05 * np.abs(before).max()
 
 
+def test_a_broad_signal_below_the_water_is_not_taken_for_water(mr):
+    # A hump 150 Hz wide at 4 ppm, as strong as a twentieth of the water at time zero; over 64 Hz it is smooth.
+    hump = mr.line(4.0, 50.0, 150.0)
+    found = water_share(mr.water + hump, mr.water - hump, mr.axis)
+    exact, below = (np.abs(to_spectrum(one))[mr.axis.slice_ppm(4.6, 4.7)].max() for one in (mr.water, hump))
+    # Without the polynomial its height below the peak would be the share.
+    assert abs(found.share) < 0.05 * below / exact
+
+
 def test_another_line_shape_in_every_other_shot_is_told(mr):
     broad = mr.line(4.65, 1000.0, 9.0)
     plain, unlike = (water_share(one, mr.water, mr.axis).unlike for one in (mr.water, broad))
