@@ -21,7 +21,7 @@ _BELOW_WATER_DEGREE = 3
 # peak 2.7 half-widths from the middle, polynomials follow 1 / frequency to 5^-9 (Bernstein's ellipse).
 _COMPARED_PPM = (1.9, 3.4)
 _TAIL_DEGREE = 8
-# Both halves of a cycle hold the noise of all shots, and what is left of water is no noise; assumed.
+# A larger error does not tell a pulse that inverts everything from one that inverts nine tenths; assumed.
 _LARGEST_SE = 0.05
 
 
