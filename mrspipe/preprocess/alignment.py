@@ -86,7 +86,7 @@ def register(
     """Find the frequency and phase that bring each transient onto the target.
 
     Minimises ``sum_t |y(t) exp(i (2 pi f t + p)) - r(t)|^2`` over ``f`` and ``p`` for all transients at once, by
-    Gauss-Newton from the best frequency of a fine correlation.
+    Newton steps from the best frequency of a fine correlation.
 
     Parameters
     ----------
@@ -118,15 +118,17 @@ def register(
     energy = float(weights.sum())
     if energy == 0.0:
         return Alignment(np.zeros(len(fids)), np.zeros(len(fids)))
-    information = np.linalg.inv((design * weights) @ design.T / energy)
+    usual = (design * weights) @ design.T / energy
     parameters = _start(products, axis, max_shift_hz)
+    moving = np.arange(len(fids))
+    # A longer step than half the resolution of the window, or a quarter turn, would leave the maximum it starts from.
+    largest = np.array([0.5 / (n_used * axis.dwell_s), np.pi / 2])
     for _ in range(_MAX_ITERATIONS):
-        rotated = products * np.exp(1j * parameters @ design)
-        # The transient's amplitude relative to the target scales the curvature; its noise must not.
-        gain = np.maximum(np.abs(rotated.sum(axis=1)), np.finfo(float).tiny)
-        step = -(rotated.imag @ design.T) @ information / gain[:, None]
-        parameters = parameters + step
-        if np.abs(step).max(initial=0.0) < _TOLERANCE:
+        rotated = products[moving] * np.exp(1j * parameters[moving] @ design)
+        step = np.clip(_newton_step(rotated, design, usual), -largest, largest)
+        parameters[moving] += step
+        moving = moving[np.abs(step).max(axis=1, initial=0.0) >= _TOLERANCE]
+        if moving.size == 0:
             break
     return Alignment(parameters[:, 0], _wrapped(parameters[:, 1]))
 
@@ -160,6 +162,26 @@ def _start(products: ComplexArray, axis: SpectralAxis, max_shift_hz: float) -> F
     best = np.argmax(np.abs(correlation), axis=1)
     phase = -np.angle(correlation[np.arange(len(products)), best])
     return np.column_stack([-frequency[near][best], phase])
+
+
+def _newton_step(rotated: ComplexArray, design: FloatArray, usual: FloatArray) -> FloatArray:
+    """Newton step of each transient's frequency and phase towards the largest correlation, shape (n_transients, 2).
+
+    Where noise has turned the curvature around, the curvature of the target takes its place, scaled by the transient's
+    amplitude.
+    """
+    rate, one = design
+    a, b, c = (rotated.real @ product for product in (rate * rate, rate * one, one * one))
+    convex = (a > 0) & (a * c > b * b)
+    gain = np.maximum(np.abs(rotated.sum(axis=1)), np.finfo(float).tiny)
+    a, b, c = (
+        np.where(convex, own, gain * other) for own, other in ((a, usual[0, 0]), (b, usual[0, 1]), (c, usual[1, 1]))
+    )
+    slope_rate, slope_one = rotated.imag @ rate, rotated.imag @ one
+    determinant = a * c - b * b
+    # Silence has neither slope nor curvature.
+    determinant = np.where(determinant > 0, determinant, 1.0)
+    return -np.column_stack([c * slope_rate - b * slope_one, a * slope_one - b * slope_rate]) / determinant[:, None]
 
 
 def _common_signal(fids: ComplexArray) -> ComplexArray:

@@ -5,12 +5,13 @@ dimensions of the signals: what it does not apply to it leaves alone, without an
 default chain serves averaged data, raw coils and transients, and metabolite cycling.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from mrspipe.core.arrays import ComplexArray
@@ -19,10 +20,11 @@ from mrspipe.core.signal import ProcessingStep, Scan, Signal
 from mrspipe.physics.constants import WATER_PPM
 from mrspipe.preprocess.alignment import Alignment, align
 from mrspipe.preprocess.coils import CoilWeights, coil_weights
-from mrspipe.preprocess.cycling import amplitude_mismatch, separated
+from mrspipe.preprocess.cycling import inversion_efficiency, separated, water_share
 from mrspipe.preprocess.eddy import WaterPhase, water_phase, without_phase
 from mrspipe.preprocess.transients import noise_covariance, outliers
 from mrspipe.preprocess.water import water_oscillations
+from mrspipe.preprocess.weights import TransientWeights, transient_weights
 from mrspipe.settings import Settings
 
 Positive = Annotated[float, Field(gt=0)]
@@ -157,6 +159,8 @@ class ReconstructCycling(Settings):
     """Which shot of a pair holds the metabolites upright."""
     inversion_efficiency: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Part of the metabolite magnetisation that the cycling pulse inverts."""
+    balance: bool = True
+    """Take out what differs in size, phase, frequency or width between the water of the two shots."""
 
     def __call__(self, scan: Scan) -> Scan:
         """Separate; without a cycle, leave the scan alone."""
@@ -180,27 +184,76 @@ class ReconstructCycling(Settings):
             )
         shots = _first(signal, "cycle")
         upright, inverted = shots if self.upright == "first" else shots[::-1]
-        water, metabolites = separated(upright, inverted, inversion_efficiency=self.inversion_efficiency)
-        mismatch = 100 * amplitude_mismatch(upright, inverted)
-        step = _entry("reconstruct metabolite cycle", {"amplitude_mismatch_pct": mismatch, **self._options()})
+        n_points = signal.axis.n_points
+        mean_upright, mean_inverted = (shot.reshape(-1, n_points).mean(axis=0) for shot in (upright, inverted))
+        found = water_share(mean_upright, mean_inverted, signal.axis)
+        water, metabolites = separated(
+            upright,
+            inverted,
+            residual=found.of((upright + inverted) / 2, signal.axis) if self.balance else 0.0,
+            inversion_efficiency=self.inversion_efficiency,
+        )
+        efficiency = inversion_efficiency(mean_upright, mean_inverted, signal.axis)
+        measured = {
+            "amplitude_mismatch_pct": 100 * found.amplitude_mismatch,
+            "frequency_mismatch_hz": found.frequency_mismatch_hz,
+            "unlike_water_pct": 100 * found.unlike,
+            "measured_efficiency": efficiency.value,
+            "measured_efficiency_se": efficiency.se,
+            "measured_efficiency_note": efficiency.note,
+        }
+        step = _entry("reconstruct metabolite cycle", {**measured, **self.model_dump(exclude={"step"})})
         dims = tuple(dim for dim in signal.dims if dim != "cycle")
         unsuppressed = replace(signal, acquisition=replace(signal.acquisition, water_suppressed=False))
         return unsuppressed.after(step, water, dims), signal.after(step, metabolites, dims)
 
-    def _options(self) -> dict[str, Any]:
-        return {"upright": self.upright, "inversion_efficiency": self.inversion_efficiency}
-
 
 class Average(Settings):
-    """Average the transients of both signals."""
+    """Average the transients of both signals, each shot of a metabolite cycle on its own.
+
+    Unusual transients are weighted by their size and their noise, and those of no use are dropped.
+    """
 
     step: Literal["average"] = "average"
     """Name of the step."""
+    weighted: bool = True
+    """Weight transients whose size or residual is unusual; false: all count the same."""
+    threshold: Positive = 3.0
+    """Distance from the median above which a size or a residual is unusual, in robust standard deviations."""
+    least_weight: Fraction = 0.1
+    """Transients that would count less than this part of a usual one are dropped."""
+    band_ppm: Band | None = (0.5, 3.8)
+    """Part of a spectrum of metabolites that is compared, in ppm; none: all of it. Sizes of water references and of
+    cycled shots are those of their water."""
 
     def __call__(self, scan: Scan) -> Scan:
         """Average."""
-        water = None if scan.water is None else _averaged(scan.water)
-        return replace(scan, metabolites=_averaged(scan.metabolites), water=water)
+        cycled = "cycle" in scan.metabolites.dims
+        metabolites = self._averaged(scan.metabolites, None if cycled else self.band_ppm, self.band_ppm)
+        water = None if scan.water is None else self._averaged(scan.water, None, None)
+        return replace(scan, metabolites=metabolites, water=water)
+
+    def _averaged(self, signal: Signal, size_band_ppm: Band | None, residual_band_ppm: Band | None) -> Signal:
+        if "transient" not in signal.dims:
+            return signal
+        _refuse_coils(signal, self.step)
+        n = signal.size("transient")
+        shots = _first(signal, "transient").reshape(n, -1, signal.axis.n_points).swapaxes(0, 1)
+        found = [
+            transient_weights(
+                fids,
+                signal.axis,
+                size_band_ppm=size_band_ppm,
+                residual_band_ppm=residual_band_ppm,
+                threshold=self.threshold if self.weighted else np.inf,
+                least_weight=self.least_weight,
+            )
+            for fids in shots
+        ]
+        mean = np.array([one.weights @ fids for one, fids in zip(found, shots, strict=True)])
+        dims = tuple(dim for dim in signal.dims if dim != "transient")
+        step = _entry("average transients", _weighting(found))
+        return signal.after(step, mean if "cycle" in dims else mean[0], dims)
 
 
 class CorrectEddyCurrents(Settings):
@@ -288,9 +341,8 @@ class PreprocessSettings(Settings):
     steps: tuple[Step, ...] = (
         CombineCoils(),
         Align(),
-        RejectTransients(),
-        ReconstructCycling(),
         Average(),
+        ReconstructCycling(),
         CorrectEddyCurrents(),
         RemoveWater(),
     )
@@ -367,12 +419,23 @@ def _combined(signal: Signal, found: CoilWeights, step: ProcessingStep) -> Signa
     return signal.after(step, found.applied(_first(signal, "coil")), dims)
 
 
-def _averaged(signal: Signal) -> Signal:
-    if "transient" not in signal.dims:
-        return signal
-    dims = tuple(dim for dim in signal.dims if dim != "transient")
-    step = _entry("average transients", {"n_averaged": signal.size("transient")})
-    return signal.after(step, _first(signal, "transient").mean(axis=0), dims)
+def _weighting(found: Sequence[TransientWeights]) -> dict[str, Any]:
+    """How many transients counted less or not at all, and why; those of a cycle are numbered as they were acquired."""
+
+    def numbers(flags: Iterable[NDArray[np.bool_]]) -> list[int]:
+        return np.flatnonzero(np.stack(list(flags), axis=1)).tolist()
+
+    dropped = numbers(one.dropped for one in found)
+    changed, excess = numbers(one.changed_signal for one in found), numbers(one.excess_residual for one in found)
+    return {
+        "n_averaged": min(int((~one.dropped).sum()) for one in found),
+        "n_dropped": len(dropped),
+        "n_reweighted": len({*changed, *excess} - set(dropped)),
+        "effective_number": min(one.effective_number for one in found),
+        "dropped": dropped,
+        "changed_signal": changed,
+        "excess_residual": excess,
+    }
 
 
 def _without_phase(signal: Signal, phase: WaterPhase, step: ProcessingStep) -> Signal:

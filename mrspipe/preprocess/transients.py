@@ -77,7 +77,7 @@ def outliers(
     compared = band_limited(fids, axis, band_ppm)[..., :n_used]
     median = complex_median(compared)
     distance = np.sqrt(np.sum(np.abs(compared - median) ** 2, axis=tuple(range(1, fids.ndim))))
-    excess = _robust_excess(distance, floor=_ROUNDING * float(np.linalg.norm(median)))
+    excess = robust_excess(distance, floor=_ROUNDING * float(np.linalg.norm(median)))
     n_most = int(max_fraction * len(fids))
     worst_first = np.argsort(-excess, kind="stable")[:n_most]
     outlying = np.zeros(len(fids), dtype=np.bool_)
@@ -85,9 +85,9 @@ def outliers(
     return outlying
 
 
-def _robust_excess(distance: FloatArray, *, floor: float) -> FloatArray:
-    """Distances above their median, in robust standard deviations."""
-    above = distance - np.median(distance)
+def robust_excess(values: FloatArray, *, floor: float) -> FloatArray:
+    """Values above their median, in robust standard deviations of at least ``floor``."""
+    above = values - np.median(values)
     scatter = max(_SD_PER_MAD * float(np.median(np.abs(above))), floor)
     return above / scatter if scatter > 0 else np.zeros_like(above)
 

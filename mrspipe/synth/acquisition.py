@@ -63,6 +63,8 @@ class MeasurementSettings(Settings):
     """Averages that the file holds: each of ``n_transients / blocks`` transients."""
     coils: Count = 1
     """Receive coils; their signals are left uncombined."""
+    coil_noise_correlation: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Correlation of the noise of any two coils, assumed to be the same for all pairs."""
     cycling: bool = True
     """Metabolite cycling: water stays, metabolites change sign from shot to shot; false: water suppression, and a
     water reference beside the scan."""

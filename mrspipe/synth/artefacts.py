@@ -57,6 +57,26 @@ class _Wander:
         return np.asarray(fids * self.amplitude[..., None] * np.exp(1j * turn))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Receiver:
+    """Complex sensitivities of the coils, shape (n_coils,), and the correlation of the noise of any two of them."""
+
+    sensitivities: ComplexArray
+    noise_correlation: float
+
+    def stored(self, fids: ComplexArray, sd: float, rng: np.random.Generator) -> ComplexArray:
+        """Give each coil its view of the transients, and noise that leaves ``sd`` after the optimal combination."""
+        n_coils = len(self.sensitivities)
+        correlation = np.full((n_coils, n_coils), self.noise_correlation)
+        np.fill_diagonal(correlation, 1.0)
+        # The optimal combination with sensitivities s and noise covariance N has the variance 1 / (s^H N^-1 s).
+        precision = np.vdot(self.sensitivities, np.linalg.solve(correlation, self.sensitivities)).real
+        seen = self.sensitivities.reshape(-1, *(1,) * fids.ndim) * fids
+        noise = rng.standard_normal((2, *seen.shape))
+        mixed = np.tensordot(np.linalg.cholesky(correlation), noise[0] + 1j * noise[1], axes=1)
+        return np.asarray(seen + sd * np.sqrt(precision) * mixed)
+
+
 def record(
     clean: CleanSpectrum, recipe: Recipe, axis: SpectralAxis, *, snr: float, rng: np.random.Generator
 ) -> Recorded:
@@ -89,11 +109,12 @@ def record(
     # Each stored transient has so much noise that the average over all of them has what the SNR asks for.
     sd = noise_sd(clean, axis, snr) * np.sqrt(m.blocks * n_cycles) * gain
     wander = _wander((m.blocks, n_cycles), artefacts, offset_hz, rng)
-    stored = _received(wander.of(np.atleast_2d(halves) * eddy, axis), coils, sd, rng)
+    receiver = _Receiver(coils, m.coil_noise_correlation)
+    stored = receiver.stored(wander.of(np.atleast_2d(halves) * eddy, axis), sd, rng)
     if m.cycling:
         return Recorded(stored, None)
     still = _wander((m.water_blocks,), artefacts.model_copy(update={"drift_max_hz": 0.0}), offset_hz, rng)
-    return Recorded(stored, _received(still.of(water * eddy, axis), coils, sd, rng))
+    return Recorded(stored, receiver.stored(still.of(water * eddy, axis), sd, rng))
 
 
 def _cycled(
@@ -141,11 +162,3 @@ def _wander(shape: tuple[int, ...], artefacts: ArtefactSettings, offset_hz: floa
     phase += moved * np.deg2rad(_MOTION_PHASE_DEG) * rng.standard_normal(n)
     amplitude = 1 - moved * rng.uniform(*_MOTION_LOSS, n)
     return _Wander(shift.reshape(shape), phase.reshape(shape), amplitude.reshape(shape))
-
-
-def _received(fids: ComplexArray, coils: ComplexArray, sd: float, rng: np.random.Generator) -> ComplexArray:
-    """Give each coil its view of the transients and its own noise; noise scales with the receiver like the signal."""
-    scale = float(np.linalg.norm(coils))
-    seen = coils.reshape(-1, *(1,) * fids.ndim) * fids
-    noise = rng.standard_normal((2, *seen.shape))
-    return np.asarray(seen + scale * sd * (noise[0] + 1j * noise[1]))

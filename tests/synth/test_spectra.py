@@ -149,3 +149,21 @@ def test_a_late_drift_shows_in_the_water_of_the_last_transient(basis, truth):
     steps = np.diff(turn)
     assert 0 < abs(turn[-1] - turn[0]) < 3.0
     assert np.allclose(steps, steps[0], atol=0.02)
+
+
+def test_coils_with_correlated_noise_combine_optimally_to_the_noise_of_one(basis, truth):
+    recipe = recipe_of(measurement={"coils": 4, "coil_noise_correlation": 0.6, "cycling": False, "blocks": 4})
+    clean = synthesise(truth, recipe, basis, np.random.default_rng(0))
+    noisy, still = (record(clean, recipe, basis.axis, snr=snr, rng=np.random.default_rng(6)) for snr in (10.0, 1e9))
+    noise = (noisy.metabolites - still.metabolites).reshape(4, -1)
+    covariance = noise @ noise.conj().T / noise.shape[1]
+    size = np.sqrt(np.diag(covariance).real)
+    correlation = covariance / np.outer(size, size)
+    # A correlation from n samples has a standard error below 1 / sqrt(n).
+    off_diagonal = correlation[~np.eye(4, dtype=bool)]
+    np.testing.assert_allclose(off_diagonal, 0.6, atol=4 / np.sqrt(noise.shape[1]))
+    sensitivity = still.water[:, 0, 0] / clean.water[0]
+    weights = np.linalg.solve(covariance, sensitivity)
+    combined = weights.conj() @ noise / np.vdot(sensitivity, weights).real
+    expected = noise_sd(clean, basis.axis, 10.0) * np.sqrt(recipe.measurement.blocks)
+    assert np.std(combined.real) == pytest.approx(expected, rel=4 / np.sqrt(2 * noise.shape[1]))
