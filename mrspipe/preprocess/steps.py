@@ -381,9 +381,11 @@ def preprocess(scan: Scan, settings: PreprocessSettings) -> Scan:
 
 
 def combined(scan: Scan, settings: PreprocessSettings) -> Scan:
-    """Only combine coils, shots and transients, as a scanner's console would: what preprocessing starts from."""
-    combining = tuple(step for step in settings.steps if step.step in _COMBINING)
-    return preprocess(scan, settings.model_copy(update={"steps": combining}))
+    """Only combine coils, shots and transients, all counting the same: what preprocessing starts from."""
+    combining = (step for step in settings.steps if step.step in _COMBINING)
+    plain = {"average": {"weighted": False}, "reconstruct_cycling": {"balance": False}}
+    steps = tuple(step.model_copy(update=plain.get(step.step, {})) for step in combining)
+    return preprocess(scan, settings.model_copy(update={"steps": steps}))
 
 
 def _supported(signal: Signal, name: str) -> Signal:
