@@ -209,7 +209,11 @@ def fit(
 @app.command(epilog="Example: mrspipe basis press32.basis --sequence press --te-ms 32 --field-t 3")
 def basis(
     arguments: Annotated[
-        list[Path], typer.Argument(help="File to write; or: convert IN OUT.", metavar="OUT | convert IN OUT")
+        list[Path],
+        typer.Argument(
+            help="File to write; or: convert IN OUT; or: nulled SCAN IN OUT.",
+            metavar="OUT | convert IN OUT | nulled SCAN IN OUT",
+        ),
     ],
     sequence: Annotated[
         str | None, typer.Option(help="press, steam, slaser, special, spin_echo or pulse_acquire.")
@@ -233,8 +237,9 @@ def basis(
     inversion: Annotated[Path | None, typer.Option(help="Waveform of the inversion of SPECIAL, TOML or CSV.")] = None,
     nitrogen: Annotated[bool, typer.Option(help="Couplings with 14N in choline compounds.")] = True,
     reference: Annotated[bool, typer.Option("--reference", help="Add a singlet at 0 ppm to every metabolite.")] = False,
+    water: Annotated[Path | None, typer.Option(help="Water reference of the nulled scan.")] = None,
 ) -> None:
-    """Simulate a basis set, or read one, repair its conventions and write it again (convert).
+    """Simulate a basis set; or read one and repair it (convert); or add the macromolecules of a nulled scan (nulled).
 
     The ending names the format: .basis (LCModel), .txt (jMRUI), .nii.gz (NIfTI-MRS), none (folder of FSL-MRS JSON).
     """
@@ -244,8 +249,13 @@ def basis(
         written = convert_basis(arguments[1], arguments[2])
         for repair in written.repairs:
             typer.echo(f"Repaired: {repair}.")
+    elif len(arguments) == 4 and str(arguments[0]) == "nulled":
+        from mrspipe.pipeline.nulled import add_macromolecules
+
+        written = add_macromolecules(arguments[1], water, *arguments[2:])
     elif len(arguments) != 1:
-        raise typer.BadParameter("Give one file to write, or: convert IN OUT.", param_hint="OUT")
+        hint = "Give one file to write, or: convert IN OUT, or: nulled SCAN IN OUT."
+        raise typer.BadParameter(hint, param_hint="OUT")
     elif sequence is None or te_ms is None or field_t is None:
         raise typer.BadParameter("A simulation needs --sequence, --te-ms and --field-t.")
     elif pulses != "shaped" and any((pulse_file, excitation, refocusing, inversion)):

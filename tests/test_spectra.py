@@ -10,9 +10,12 @@ from brain_like import make_basis, make_signal
 from mrspipe.cli import main
 from mrspipe.config import StudyConfig, with_settings
 from mrspipe.core.axis import SpectralAxis
+from mrspipe.core.errors import AnalysisError
 from mrspipe.io.basis_files import write_basis
 from mrspipe.io.nifti_mrs import write_signal
 from mrspipe.io.tables import read_table
+from mrspipe.pipeline.basis import simulate_to_file
+from mrspipe.pipeline.nulled import add_macromolecules
 from mrspipe.pipeline.spectra import BatchSummary, RawHeader, fit_files
 
 AXIS = SpectralAxis(1024, 5e-4, 123.25e6, 4.65)
@@ -132,3 +135,28 @@ def test_spectra_of_one_subject_can_be_fitted_together(folder, tmp_path):
     # All scans have the same glutamate: the changes are within three standard errors of none.
     assert (glu["change"].abs() < 3 * glu["change_se"]).all()
     assert (glu["change_se"] < glu["separate_change_se"]).all()
+
+
+@pytest.mark.real
+def test_a_metabolite_nulled_scan_becomes_an_entry_that_agrees_with_the_fit_without_it(real_data, tmp_path):
+    folder, stem = real_data / "philips_press30_mm", "sub-01_ses-01_PRESS"
+    basis = tmp_path / "press30.basis"
+    simulate_to_file(
+        basis, {"sequence": "press", "echo_time_s": 0.03}, field_t=3.0, n_points=2048, bandwidth_hz=2000.0,
+        linewidth_hz=1.0, metabolites=(),
+    )  # fmt: skip
+    nulled = [folder / f"{stem}-Inverted_TI-600_raw-{kind}_noID.SDAT" for kind in ("act", "ref")]
+    written = add_macromolecules(*nulled, basis, tmp_path / "with.basis")
+    assert written.names[-1] == "Mac"
+    with pytest.raises(AnalysisError, match="nulled"):
+        add_macromolecules(folder / f"{stem}_raw-act_noID.SDAT", None, basis, tmp_path / "wrong.basis")
+    found = []
+    for used in (basis, tmp_path / "with.basis"):
+        config = with_settings(StudyConfig(), "basis", file=str(used))
+        spectra, waters = ([folder / f"{stem}_raw-{kind}_noID.SDAT"] for kind in ("act", "ref"))
+        batch = fit_files(spectra, waters, tmp_path / used.stem, config, RawHeader(), lambda *_: None, figures=False)
+        glu = next(row for row in batch.outcomes[0].rows if row["metabolite"] == "Glu")
+        found.append((glu["ratio_tcr"], glu["ratio_tcr_se"]))
+    (without, se), (measured, _) = found
+    # Two treatments of the same macromolecules differ by less than either states as its error.
+    assert abs(measured - without) < se

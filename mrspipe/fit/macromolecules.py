@@ -41,9 +41,19 @@ def gaussian_lines(grid: BandGrid, ppm: FloatArray, fwhm_hz: FloatArray) -> Comp
     """Band-limited Gaussian lines of unit amplitude at time zero, shape (n_lines, n_bins)."""
     n_points = round(grid.duration_s / _DWELL_S)
     axis = SpectralAxis(n_points, _DWELL_S, grid.hz_per_ppm * 1e6, grid.centre_ppm)
-    offset_hz = (ppm - axis.centre_ppm) * axis.hz_per_ppm
-    fids = np.exp(2j * np.pi * offset_hz[:, None] * axis.time_s) * gaussian_decay(fwhm_hz[:, None] ** 2, axis.time_s**2)
-    return grid.to_time(grid.spectra(fids, axis))
+    return grid.to_time(grid.spectra(_gaussian_fids(axis, ppm, fwhm_hz), axis))
+
+
+def grid_fid(amplitudes: FloatArray, axis: SpectralAxis) -> ComplexArray:
+    """FID of macromolecules with the given amplitudes of the grid's functions, shape (n_points,)."""
+    return np.asarray(
+        amplitudes @ _gaussian_fids(axis, CENTRES_PPM, np.full(CENTRES_PPM.size, _FWHM_PPM * axis.hz_per_ppm))
+    )
+
+
+def _gaussian_fids(axis: SpectralAxis, ppm: FloatArray, fwhm_hz: FloatArray) -> ComplexArray:
+    turn = np.exp(2j * np.pi * ((ppm - axis.centre_ppm) * axis.hz_per_ppm)[:, None] * axis.time_s)
+    return np.asarray(turn * gaussian_decay(fwhm_hz[:, None] ** 2, axis.time_s**2))
 
 
 @dataclass(frozen=True, eq=False)

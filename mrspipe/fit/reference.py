@@ -82,7 +82,12 @@ def find_reference(
     if not typical.any():
         typical = np.ones(len(names))
     decay = np.exp(-np.pi * _LORENTZ_HZ * time - (np.pi * _GAUSS_HZ * time) ** 2 / (4 * np.log(2)))
-    template = (typical @ basis_signals) * decay * (1 - np.exp(-((np.maximum(time, 0) / _RISE_S) ** 2)))
+    rise = 1 - np.exp(-((np.maximum(time, 0) / _RISE_S) ** 2))
+    return matched(data, (typical @ basis_signals) * decay * rise, grid, max_shift_ppm)
+
+
+def matched(data: ComplexArray, template: ComplexArray, grid: BandGrid, max_shift_ppm: float) -> Reference:
+    """Find shift, phase and amplitude of a template in a band-limited time signal, both of shape (n_bins,)."""
     # Eight-fold zero-filling: the remaining error of the shift is far below the line width.
     n_fine = next_fast_len(8 * grid.n_bins)
     correlation = fft(data * template.conj(), n_fine)

@@ -173,8 +173,8 @@ def _task(signal: Signal, basis: BasisSet, settings: FitSettings, learned: Learn
 def _fit(signal: Signal, task: FitTask, stages: tuple[tuple[float, float], ...] = _STAGES) -> FittedSpectrum:
     sigma = noise_sd(signal, task.prepared.grid)
     reference = _reference(signal, task)
-    data = _referenced(signal, reference, task.prepared) / sigma
-    problem, solution, scale = _staged_fit(data, reference.amplitude / sigma, task, stages)
+    data = referenced(signal, reference, task.prepared) / sigma
+    problem, solution, scale = staged_fit(data, reference.amplitude / sigma, task, stages)
     return FittedSpectrum(task, problem, data, solution, scale, reference, sigma)
 
 
@@ -208,14 +208,14 @@ def _reference(signal: Signal, task: FitTask) -> Reference:
     return reference
 
 
-def _referenced(signal: Signal, reference: Reference, prepared: Prepared) -> FloatArray:
+def referenced(signal: Signal, reference: Reference, prepared: Prepared) -> FloatArray:
     """Real spectrum on the fitted bins after shift and phase of the reference are taken out."""
     fid = phased(shifted(signal.fid, signal.axis, -reference.shift_hz), -reference.phase_rad)
     return prepared.grid.spectra(fid, signal.axis)[prepared.model.window].real
 
 
-def _staged_fit(
-    data: FloatArray, amplitude: float, task: FitTask, stages: tuple[tuple[float, float], ...]
+def staged_fit(
+    data: FloatArray, amplitude: float, task: FitTask, stages: tuple[tuple[float, float], ...] = _STAGES
 ) -> tuple[Problem, Solution, Scale]:
     """Fit coarsely, choose the baseline, fit everything, choose the baseline again, finish."""
     prepared, settings = task.prepared, task.settings
@@ -291,7 +291,7 @@ def _rows(scale: Scale, task: FitTask) -> AmplitudePriors:
 
 def _first_scale(amplitude: float, task: FitTask) -> Scale:
     """Scale from the reference alone."""
-    proton = amplitude * _proton(task.basis)
+    proton = amplitude * proton_amplitude(task.basis)
     common, measured = task.nuisance.level.mean * proton, task.prepared.measured_smooth
     if measured is not None:
         generic = Nuisance.generic(task.prepared.generic_smooth, (), task.settings.priors, task.basis.linewidth_hz)
@@ -299,7 +299,7 @@ def _first_scale(amplitude: float, task: FitTask) -> Scale:
     return Scale(amplitude, proton, common)
 
 
-def _proton(basis: BasisSet) -> float:
+def proton_amplitude(basis: BasisSet) -> float:
     """Amplitude at time zero of one proton of a metabolite of amplitude 1."""
     if basis.proton_amplitude is not None:
         return basis.proton_amplitude

@@ -13,6 +13,7 @@ from mrspipe.core.errors import ConfigError
 from mrspipe.core.operators import to_spectrum
 from mrspipe.core.signal import Acquisition, Signal
 from mrspipe.io.basis_files import read_basis
+from mrspipe.io.nifti_mrs import write_signal
 from mrspipe.pipeline.basis import basis_for, with_waveforms
 
 PRESS = ("--sequence", "press", "--te-ms", "30", "--field-t", "3", "--metabolite", "NAA", "--metabolite", "Cr")
@@ -97,6 +98,17 @@ def test_nitrogen_can_be_left_out(monkeypatch, folder):
     has, has_not = (read_basis(folder / f"{name}.basis") for name in ("nitrogen", "no-nitrogen"))
     assert np.abs(has.fids - has_not.fids)[0].max() > 0.1
     np.testing.assert_allclose(has.fids[1], has_not.fids[1], atol=1e-6)
+
+
+def test_a_nulled_scan_that_holds_no_macromolecules_writes_nothing(monkeypatch, capsys, folder):
+    call(monkeypatch, "in.basis", *PRESS)
+    axis = SpectralAxis(2048, 1 / 2000, 127.7e6, 4.65)
+    noise = np.random.default_rng(0).standard_normal((2, 2048))
+    acquisition = Acquisition(field_t=3.0, sequence="press", echo_time_s=0.03)
+    write_signal(folder / "scan.nii.gz", Signal(noise[0] + 1j * noise[1], ("time",), axis, acquisition))
+    assert call(monkeypatch, "nulled", "scan.nii.gz", "in.basis", "out.basis") == 2
+    assert "No macromolecules were found" in capsys.readouterr().err
+    assert not (folder / "out.basis").exists()
 
 
 # --- The basis set of a scan ---
