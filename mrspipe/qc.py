@@ -58,6 +58,8 @@ class QcSettings(Settings):
     """A broader line makes a scan doubtful, in ppm (Wilson et al. 2019, doi 10.1002/mrm.27742)."""
     doubtful_above_residual_ratio: Positive = 1.5
     """A larger residual, in noise SD, makes a scan doubtful: the model misses something. Assumed."""
+    doubtful_at_limit: bool = True
+    """A fit whose baseline or line shape stopped at the edge of what is plausible makes a scan doubtful."""
     doubtful_above_crlb_pct: dict[str, Positive] = Field(
         default_factory=lambda: {"tNAA": 20.0, "tCr": 20.0, "tCho": 20.0, "Glu": 20.0, "Glx": 20.0}
     )
@@ -84,6 +86,8 @@ def assess(clean: Scan, fit: FitResult, settings: QcSettings) -> QualityReport:
     unusable = _unusable(fit, {metric.name: metric.value for metric in metrics}, settings)
     bounded = {_bound_name(name): name for name in settings.doubtful_above_crlb_pct}
     doubtful = [_reason(metric, bounded) for metric in metrics if not metric.passed]
+    if settings.doubtful_at_limit and fit.at_limit:
+        doubtful.append(f"the fit stopped at a limit: {', '.join(fit.at_limit)}")
     verdict: Verdict = "unusable" if unusable else "doubtful" if doubtful else "good"
     return QualityReport(metrics, verdict, tuple(unusable or doubtful))
 

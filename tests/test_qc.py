@@ -108,6 +108,14 @@ def test_what_makes_a_scan_doubtful_is_said_with_its_limit(changes, reason):
     assert any(reason in text and "expected" in text for text in report.reasons)
 
 
+def test_a_fit_that_stopped_at_a_limit_makes_a_scan_doubtful():
+    stopped = replace(made_fit(), at_limit=("flexibility of the baseline",))
+    report = assess(made_scan(), stopped, QcSettings())
+    assert report.verdict == "doubtful"
+    assert report.reasons == ("the fit stopped at a limit: flexibility of the baseline",)
+    assert assess(made_scan(), stopped, QcSettings(doubtful_at_limit=False)).verdict == "good"
+
+
 def test_creatine_that_is_hardly_determined_makes_a_scan_unusable():
     # It is the denominator of every ratio, and it is never low in a brain.
     report = assess(made_scan(), made_fit(se=0.3), QcSettings())
