@@ -141,19 +141,17 @@ def _decay(axis: SpectralAxis) -> FloatArray:
 
 
 def _match(grid: FloatArray, narrow: FloatArray, noise: float) -> Match:
-    """Find the shift at which the lines fit best."""
-    shifts = np.arange(-_LARGEST_SHIFT_PPM, _LARGEST_SHIFT_PPM + _STEP_PPM / 2, _STEP_PPM)
-    found = [_match_at(grid, narrow, noise, float(shift)) for shift in shifts]
-    return max(found, key=lambda match: match.likeness)
-
-
-def _match_at(grid: FloatArray, narrow: FloatArray, noise: float, shift_ppm: float) -> Match:
-    inside = (grid > _RANGE_PPM[0] + shift_ppm) & (grid < _RANGE_PPM[1] + shift_ppm)
+    """Find the shift at which the lines fit best: all shifts at once, a grid step apart."""
+    n_window = round((_RANGE_PPM[1] - _RANGE_PPM[0]) / _STEP_PPM)
     width = _LINE_FWHM_PPM / np.sqrt(8 * np.log(2))
-    lines = sum(h * np.exp(-0.5 * ((grid[inside] - p - shift_ppm) / width) ** 2) for p, h in _LINES)
-    part = narrow[inside]
-    product, size = float(part @ lines), float(np.linalg.norm(part))
+    # The first window of the grid is that of the largest shift downwards.
+    unshifted = grid[:n_window] + _LARGEST_SHIFT_PPM
+    lines = sum(height * np.exp(-0.5 * ((unshifted - ppm) / width) ** 2) for ppm, height in _LINES)
+    product = np.correlate(narrow, lines, "valid")
+    size = np.sqrt(np.correlate(narrow**2, np.ones(n_window), "valid"))
     length = float(np.linalg.norm(lines))
-    likeness = product / (size * length) if size > 0 else 0.0
-    height = product / length**2
-    return Match(likeness, height / noise if noise > 0 else 0.0, height, shift_ppm)
+    likeness = np.divide(product, size * length, out=np.zeros_like(product), where=size > 0)
+    best = int(np.argmax(likeness))
+    height = float(product[best]) / length**2
+    shift_ppm = best * _STEP_PPM - _LARGEST_SHIFT_PPM
+    return Match(float(likeness[best]), height / noise if noise > 0 else 0.0, height, shift_ppm)
