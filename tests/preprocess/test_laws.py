@@ -12,6 +12,7 @@ from mrspipe.preprocess.coils import coil_weights
 from mrspipe.preprocess.eddy import water_phase, without_phase
 from mrspipe.preprocess.steps import PreprocessSettings, preprocess
 from mrspipe.preprocess.transients import noise_covariance
+from mrspipe.preprocess.water import water_oscillations
 
 _N_USED = 400  # 0.2 s at 2 kHz
 _BAND = (1.9, 3.4)
@@ -131,3 +132,18 @@ def test_a_flip_and_an_offset_of_the_whole_scan_survive(mr, disturbance, cycled)
     # frequency the median of 24 shifts of SD 1 Hz: 0.26 Hz, 0.1 rad after a decay time of 60 ms. Four of both: 0.4 rad.
     assert abs(level) == pytest.approx(1.0, abs=0.02)
     assert abs(np.angle(level)) < (0.02 if cycled else 0.4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    size=st.floats(1, 1000), ppm=st.floats(4.5, 4.8), width_hz=st.floats(2, 25), phase=_PHASES,
+    seed=st.integers(0, 10**6),
+)  # fmt: skip
+def test_residual_water_of_any_size_place_width_and_phase_goes_and_naa_stays(mr, size, ppm, width_hz, phase, seed):
+    given_noise = mr.noise(np.random.default_rng(seed), 0.03)
+    water = mr.line(ppm, size, width_hz, phase)
+    scan = mr.metabolites + water + given_noise
+    left = scan - water_oscillations(scan, mr.axis).fid(mr.axis.n_points) - mr.metabolites - given_noise
+    naa = mr.line(2.01, 1.0, 5)
+    # What removal does to NAA is less than half of what the noise does: its SD over the norm of NAA.
+    assert abs(np.vdot(naa, left)) / np.vdot(naa, naa).real < 0.5 * 0.03 / np.linalg.norm(naa)
