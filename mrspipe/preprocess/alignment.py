@@ -13,6 +13,8 @@ from scipy.fft import fft, next_fast_len
 from mrspipe.core.arrays import ComplexArray, FloatArray
 from mrspipe.core.axis import SpectralAxis
 from mrspipe.core.operators import phased, shifted
+from mrspipe.preprocess.noise import noise_sd
+from mrspipe.preprocess.shrinkage import believed
 
 _MAX_ITERATIONS = 50
 # Iterations end when no frequency (Hz) and no phase (rad) moves by more than this: far below any noise.
@@ -53,8 +55,9 @@ def align(
 
     The first target is the signal that the transients have most in common whatever their phases (the leading right
     singular vector of the transients, each scaled to unit energy); the next ones are the median of the transients
-    aligned so far. Only differences between transients have a meaning, so the median shift and the mean phase of the
-    corrections are zero: the average stays where it was.
+    aligned so far. In the end a correction that is likely noise is brought towards the drift. Only differences between
+    transients have a meaning, so the median shift and the mean phase of the corrections are zero: the average stays
+    where it was.
 
     Parameters
     ----------
@@ -72,12 +75,33 @@ def align(
     Alignment
     """
     total = Alignment(np.zeros(len(fids)), np.zeros(len(fids)))
+    target = np.zeros(axis.n_points, dtype=np.complex128)
     for number in range(_N_PASSES):
         current = band_limited(total.applied(fids, axis), axis, band_ppm)
         target = _common_signal(current) if number == 0 else complex_median(current)
         found = register(current, target, axis, duration_s=duration_s, max_shift_hz=max_shift_hz)
         total = _centred(Alignment(total.shift_hz + found.shift_hz, total.phase_rad + found.phase_rad))
-    return total
+    return _centred(_without_noise(total, target, noise_sd(fids), axis, duration_s))
+
+
+def _without_noise(
+    found: Alignment, target: ComplexArray, sd: float, axis: SpectralAxis, duration_s: float
+) -> Alignment:
+    """Take out of the corrections what is likely their error (`mrspipe.preprocess.shrinkage`)."""
+    design, weights = _window(target, axis, duration_s)
+    information = (design * weights) @ design.T
+    if not (sd > 0 and np.linalg.det(information) > 0):
+        return found
+    corrections = np.stack([found.shift_hz, np.unwrap(found.phase_rad)], axis=1)
+    kept = believed(corrections, np.asarray(sd**2 * np.linalg.inv(information)))
+    return Alignment(kept[:, 0], _wrapped(kept[:, 1]))
+
+
+def _window(target: ComplexArray, axis: SpectralAxis, duration_s: float) -> tuple[FloatArray, FloatArray]:
+    """Derivative of the angle by frequency and phase, shape (2, n_used), and the squared size of the target there."""
+    n_used = int(np.clip(round(duration_s / axis.dwell_s), 2, axis.n_points))
+    design = np.stack([2 * np.pi * axis.time_s[:n_used], np.ones(n_used)])
+    return design, np.abs(target[:n_used]) ** 2
 
 
 def register(
@@ -110,11 +134,9 @@ def register(
     >>> round(float(found.shift_hz[0]), 6)
     3.0
     """
-    n_used = int(np.clip(round(duration_s / axis.dwell_s), 2, axis.n_points))
+    design, weights = _window(target, axis, duration_s)
+    n_used = weights.size
     products = target[:n_used].conj() * fids[:, :n_used]
-    angle_rate = 2 * np.pi * axis.time_s[:n_used]
-    design = np.stack([angle_rate, np.ones(n_used)])
-    weights = np.abs(target[:n_used]) ** 2
     energy = float(weights.sum())
     if energy == 0.0:
         return Alignment(np.zeros(len(fids)), np.zeros(len(fids)))

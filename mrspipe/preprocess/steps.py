@@ -22,7 +22,8 @@ from mrspipe.preprocess.alignment import Alignment, align
 from mrspipe.preprocess.coils import CoilWeights, coil_weights
 from mrspipe.preprocess.cycling import inversion_efficiency, separated, water_share
 from mrspipe.preprocess.eddy import WaterPhase, water_phase, without_phase
-from mrspipe.preprocess.transients import noise_covariance, outliers
+from mrspipe.preprocess.noise import noise_covariance
+from mrspipe.preprocess.transients import outliers
 from mrspipe.preprocess.water import water_oscillations
 from mrspipe.preprocess.weights import TransientWeights, transient_weights
 from mrspipe.settings import Settings

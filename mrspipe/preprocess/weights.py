@@ -15,7 +15,8 @@ import numpy as np
 from mrspipe.core.arrays import ComplexArray, FloatArray
 from mrspipe.core.axis import SpectralAxis
 from mrspipe.preprocess.alignment import band_limited, complex_median
-from mrspipe.preprocess.transients import noise_sd, robust_excess
+from mrspipe.preprocess.noise import noise_sd
+from mrspipe.preprocess.transients import robust_excess
 
 # Of fewer transients there is no majority that tells what is usual.
 _FEWEST = 3

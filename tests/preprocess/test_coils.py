@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mrspipe.preprocess.coils import coil_weights
-from mrspipe.preprocess.transients import noise_covariance
+from mrspipe.preprocess.noise import noise_covariance
 
 
 def _sensitivities(rng, n):

@@ -10,8 +10,8 @@ from mrspipe.core.signal import Scan, ScanKey, Signal
 from mrspipe.preprocess.alignment import align, band_limited, register
 from mrspipe.preprocess.coils import coil_weights
 from mrspipe.preprocess.eddy import water_phase, without_phase
+from mrspipe.preprocess.noise import noise_covariance
 from mrspipe.preprocess.steps import PreprocessSettings, preprocess
-from mrspipe.preprocess.transients import noise_covariance
 from mrspipe.preprocess.water import water_oscillations
 
 _N_USED = 400  # 0.2 s at 2 kHz

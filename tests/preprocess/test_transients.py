@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from mrspipe.preprocess.transients import noise_covariance, noise_sd, outliers
+from mrspipe.preprocess.noise import noise_covariance, noise_sd
+from mrspipe.preprocess.transients import outliers
 
 
 def test_one_corrupted_transient_is_the_only_outlier(mr):
