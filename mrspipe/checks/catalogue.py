@@ -131,7 +131,7 @@ _HEAD = """# What is checked before a scan is analysed
 `mrspipe check` and `mrspipe run` make the same checks. What would give wrong numbers refuses the scan: it is a row of
 `group/failures.tsv` with its code, the other scans are analysed, and the exit code is 1. Everything else is told. What
 was found in scans that could be read is in `group/checks.tsv`, and on the subject's page. `mrspipe fit` checks each
-spectrum and its water on their own.
+spectrum and its water on their own, and tells refusals only.
 
 Some refusals can be overridden, for all scans or for one:
 
@@ -141,5 +141,6 @@ accept = ["reference-small", "conjugated:sub-01_ses-1"]
 ```
 
 What was accepted is recorded in `group/checks.tsv`, in `provenance.json`, on the subject's page and in the methods
-text. In `mrspipe fit` the name of a spectrum stands in the place of the scan's.
+text. In `mrspipe fit` the name of a spectrum stands in the place of the scan's, and what was accepted is only in the
+configuration.
 """

@@ -182,18 +182,23 @@ def balanced(problem: Problem, solution: Solution) -> Solution:
         step = 0.1 * problem.theta_sd[index]
         theta[index] += step
         slope[place] = (_volume(problem, at(problem, theta)) - start) / step
+    farthest = FARTHEST_SD * problem.theta_sd
+    # What the fit stopped at its limit stays there.
+    free = np.flatnonzero(np.abs(solution.theta - problem.theta_mean) < farthest * (1 - 1e-9))
+    hessian, _ = curvature(problem, solution, free)
+    push = np.zeros(problem.theta_mean.size)
+    push[shared] = -0.5 * slope
     n_linear = solution.amplitudes.size
-    hessian, _ = curvature(problem, solution)
-    push = np.zeros(len(hessian))
-    push[n_linear + shared] = -0.5 * slope
+    move = np.zeros_like(push)
     try:
-        move = cho_solve(cho_factor(hessian), push)[n_linear:]
+        move[free] = cho_solve(cho_factor(hessian), np.concatenate([np.zeros(n_linear), push[free]]))[n_linear:]
     except LinAlgError:
         return solution
     move = np.clip(move, -problem.theta_sd, problem.theta_sd)
     # Two standard deviations cost four; more means that the step is too long for its linearisation.
     for part in (1.0, 0.5, 0.25, 0.125):
-        moved = at(problem, solution.theta + part * move)
+        theta = np.clip(solution.theta + part * move, problem.theta_mean - farthest, problem.theta_mean + farthest)
+        moved = at(problem, theta)
         if moved.objective < solution.objective + 4:
             return replace(moved, n_iterations=solution.n_iterations, converged=solution.converged)
     return solution

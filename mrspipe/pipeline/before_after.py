@@ -1,6 +1,7 @@
 """What preprocessing did to a scan, for its page: the spectrum before and after, and its transients."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from mrspipe.core.operators import phased, shifted, to_spectrum
 from mrspipe.core.results import FitResult
 from mrspipe.core.signal import Signal
 from mrspipe.io.bids import ScanFiles, read_scan
+from mrspipe.preprocess.alignment import register
 from mrspipe.preprocess.steps import combined
 from mrspipe.report.content import BeforeAndAfter
 
@@ -37,7 +39,7 @@ def before_and_after(files: ScanFiles, config: StudyConfig, clean: Signal, fit: 
         None when the raw data are no longer there, or cannot be combined without the other steps.
     """
     try:
-        raw = combined(read_scan(files), config.preprocess).metabolites
+        raw = _registered(combined(read_scan(files), config.preprocess).metabolites, clean)
     except MrspipeError:
         return None
     details = {name: value for step in clean.history for name, value in step.details.items()}
@@ -49,8 +51,15 @@ def before_and_after(files: ScanFiles, config: StudyConfig, clean: Signal, fit: 
         after=_seen(clean, fit)[shown],
         shift_hz=shift_hz,
         phase_deg=phase_deg,
-        dropped=tuple(details.get("dropped", ())),
+        # Transients rejected before the average are numbered otherwise than those it dropped.
+        dropped=() if details.get("rejected") else tuple(details.get("dropped", ())),
     )
+
+
+def _registered(raw: Signal, clean: Signal) -> Signal:
+    """The whole scan's frequency and phase, which the water reference set right, are no change of the spectrum."""
+    found = register(raw.fid[None], clean.fid, clean.axis)
+    return replace(raw, samples=found.applied(raw.fid[None], raw.axis)[0])
 
 
 def _trace(details: Mapping[str, Any], name: str) -> FloatArray:

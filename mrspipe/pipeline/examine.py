@@ -13,7 +13,7 @@ import numpy as np
 
 from mrspipe import __version__
 from mrspipe.basis.settings import BasisSettings
-from mrspipe.checks.catalogue import Finding
+from mrspipe.checks.catalogue import Finding, catalogue
 from mrspipe.checks.scan import scan_findings
 from mrspipe.core.errors import MrspipeError
 from mrspipe.core.results import Failure
@@ -118,7 +118,7 @@ def _placement(scan: Scan, files: ScanFiles) -> Iterator[Finding]:
         return
     _, problem = tissue_of(scan, files)
     if problem is not None:
-        yield Finding(problem.code, problem.message)
+        yield _about_maps(problem)
     if files.anatomy is None:
         return
     try:
@@ -134,6 +134,13 @@ def _placement(scan: Scan, files: ScanFiles) -> Iterator[Finding]:
         yield Finding("voxel-in-air", f"{files.anatomy.name} is dark where the voxel is.")
 
 
+def _about_maps(problem: MrspipeError) -> Finding:
+    """What is wrong with tissue maps costs the fractions, not the spectrum."""
+    known = catalogue().get(problem.code)
+    code = problem.code if known is not None and known.level != "refused" else "tissue-maps"
+    return Finding(code, f"{Path(problem.where).name}: {problem.message}" if problem.where else problem.message)
+
+
 def _mark(files: ScanFiles) -> str:
     """Fingerprint of what a report depends on."""
     images = [files.metabolites, files.water, files.anatomy, *files.tissue_maps.values()]
@@ -147,6 +154,14 @@ def read_report(out_dir: Path, key: ScanKey, mark: str | None = None) -> ScanRep
         return _report_from(key, content) if mark in (None, content["fingerprint"]) else None
     except (MrspipeError, KeyError, TypeError):
         return None
+
+
+def is_current(out_dir: Path, files: ScanFiles) -> bool:
+    """Tell whether an earlier run's report is of the files as they are now."""
+    try:
+        return read_report(out_dir, files.key, _mark(files)) is not None
+    except (MrspipeError, OSError):
+        return False
 
 
 def _report_from(key: ScanKey, content: Mapping[str, Any]) -> ScanReport:

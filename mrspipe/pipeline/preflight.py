@@ -25,7 +25,8 @@ from mrspipe.io.pairing import OTHER_ANATOMY
 from mrspipe.io.tables import MISSING, read_table, table_of, write_table
 from mrspipe.physics.relaxation import FIELD_T
 from mrspipe.pipeline.basis import read_basis_once
-from mrspipe.pipeline.examine import ExamineJob, ScanReport, examine, read_report, unexamined
+from mrspipe.pipeline.examine import ExamineJob, ScanReport, examine, is_current, read_report, unexamined
+from mrspipe.quantify.reference import all_times_stated
 from mrspipe.stats.design import resolve_contrasts
 
 Progress = Callable[[str, int, int], None]
@@ -128,7 +129,7 @@ def check_scans(
     config: StudyConfig,
     *,
     out_dir: Path | None = None,
-    others: Iterable[ScanKey] = (),
+    others: Iterable[ScanFiles] = (),
     progress: Progress = lambda *_: None,
     try_basis: bool = False,
 ) -> StudyChecks:
@@ -140,7 +141,7 @@ def check_scans(
     config : StudyConfig
     out_dir : Path, optional
         Where the reports of single scans are kept and found again.
-    others : iterable of ScanKey, optional
+    others : iterable of ScanFiles, optional
         Scans of the dataset that are not checked now, but may have a report there, to be compared with.
     progress : callable, optional
     try_basis : bool, optional
@@ -152,9 +153,9 @@ def check_scans(
         done = counted(progress, "Checks", len(jobs))
         reports = tuple(workers.run(examine, jobs, lost=unexamined, done=done))
     asked = {report.key for report in reports}
-    kept = [read_report(out_dir, key) for key in others if key not in asked] if out_dir else []
+    kept = _kept(out_dir, (one for one in others if one.key not in asked), reports) if out_dir else []
     found = [replace(finding, where=report.key.label) for report in reports for finding in report.findings]
-    found += _copies(reports, [report for report in kept if report is not None])
+    found += _copies(reports, kept)
     found += _of_files(files)
     found = [_judged(finding, config) for finding in found]
     refused = {report.key: report.failure for report in reports if report.failure is not None}
@@ -164,6 +165,13 @@ def check_scans(
             refused[by_label[finding.where]] = _failure(by_label[finding.where], finding)
     usable = [(one, r) for one, r in zip(files.scans, reports, strict=True) if r.key not in refused]
     return StudyChecks(reports, (*found, *_of_study(files, usable, config)), refused)
+
+
+def _kept(out_dir: Path, others: Iterable[ScanFiles], reports: Sequence[ScanReport]) -> list[ScanReport]:
+    """Reports of other scans with the same samples, if they are still of the files as they are."""
+    samples = {report.samples for report in reports}
+    kept = ((one, read_report(out_dir, one.key)) for one in others)
+    return [r for one, r in kept if r is not None and r.samples in samples and is_current(out_dir, one)]
 
 
 def _judged(finding: Finding, config: StudyConfig) -> Finding:
@@ -272,7 +280,7 @@ def _shared_water(scans: Sequence[ScanFiles]) -> Iterator[Finding]:
 
 
 def _without_constants(reports: Sequence[ScanReport], config: StudyConfig) -> Iterator[Finding]:
-    stated = config.quantify.metabolite_t2_s is not None and bool(config.quantify.water_t2_s)
+    stated = all_times_stated(config.quantify)
     fields = Counter(report.acquisition.field_t for report in reports if report.acquisition.field_t is not None)
     for field_t, count in sorted(fields.items()):
         if abs(field_t - FIELD_T) > _FIELD_TOLERANCE_T and not stated:

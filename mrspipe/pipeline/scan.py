@@ -170,7 +170,7 @@ def tissue_of(scan: Scan, files: ScanFiles) -> tuple[TissueFractions | None, Mrs
 def _tissue_maps(paths: Mapping[str, Path]) -> Mapping[Tissue, Volume]:
     """Read the maps; one image for all tissues is an image of labels."""
     if len(set(paths.values())) == 1:
-        return maps_from_labels(read_volume(paths["GM"]))
+        return maps_from_labels(read_volume(paths["GM"]), source=paths["GM"].name)
     return {tissue: read_volume(paths[tissue]) for tissue in TISSUES}
 
 

@@ -179,8 +179,7 @@ def analyse_study(
     out_dir = request.out_dir
     write_dataset_description(out_dir, request.bids_dir, __version__)
     atomic_write_text(out_dir / "config.toml", config_toml(request.config))
-    others = [scan.key for scan in everything.scans]
-    checks = check_scans(files, request.config, out_dir=out_dir, others=others, progress=progress)
+    checks = check_scans(files, request.config, out_dir=out_dir, others=everything.scans, progress=progress)
     for key in checks.refused:
         set_aside(out_dir, key)
     write_checks(out_dir, checks, everything)

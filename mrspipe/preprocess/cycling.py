@@ -23,6 +23,8 @@ _COMPARED_PPM = (1.9, 3.4)
 _TAIL_DEGREE = 8
 # A larger error does not tell a pulse that inverts everything from one that inverts nine tenths; assumed.
 _LARGEST_SE = 0.05
+# Points beyond the parameters, from which an error can be told.
+_FEWEST_FREE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ def water_share(upright: ComplexArray, inverted: ComplexArray, axis: SpectralAxi
     Returns
     -------
     WaterShare
-        Zero for silence.
+        Zero for silence, and for spectra too coarse to tell.
     """
     water = (upright + inverted) / 2
     spectra = to_spectrum(np.array([water, axis.time_s * water, (upright - inverted) / 2]))
@@ -121,7 +123,8 @@ def water_share(upright: ComplexArray, inverted: ComplexArray, axis: SpectralAxi
     # Metabolites reach below the water with smooth tails, which are no water.
     line, slope, difference = (_without_smooth(part[near], _BELOW_WATER_DEGREE) for part in spectra)
     size = float(np.linalg.norm(line))
-    if size == 0.0:
+    # Too few bins around the water to tell it from the smooth tails.
+    if size == 0.0 or near.sum() < 2 * (_BELOW_WATER_DEGREE + 3):
         return WaterShare(0.0, 0.0, 0.0)
     design = np.column_stack([line, slope])
     share, rate = np.linalg.lstsq(design, difference, rcond=None)[0]
@@ -154,6 +157,8 @@ def inversion_efficiency(upright: ComplexArray, inverted: ComplexArray, axis: Sp
         return InversionEfficiency(None, None, "There is no signal.")
     part = float(np.vdot(difference, total).real) / energy
     n_free = total.size - _TAIL_DEGREE - 2
+    if n_free < _FEWEST_FREE:
+        return InversionEfficiency(None, None, "There are too few points between 1.9 and 3.4 ppm.")
     # Of one real parameter in complex noise: half of the noise is beside it.
     variance = float(np.sum(np.abs(total - part * difference) ** 2)) / n_free / 2
     se = 2 / (1 + part) ** 2 * float(np.sqrt(variance / energy))

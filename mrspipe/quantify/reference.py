@@ -88,7 +88,7 @@ def conditions(
     if tissue.gm + tissue.wm < _LEAST_TISSUE:
         return f"the voxel is {100 * tissue.csf:.0f} % CSF"
     field_t = acquisition.field_t or water.axis.spectrometer_hz / GAMMA_BAR_1H_HZ_PER_T
-    if abs(field_t - FIELD_T) > _FIELD_TOLERANCE_T and not _all_overridden(settings):
+    if abs(field_t - FIELD_T) > _FIELD_TOLERANCE_T and not all_times_stated(settings):
         return f"relaxation times are tabulated for 3 T, and this is {field_t:.1f} T; set them in the quantify settings"
     timing = _timing(acquisition, water.acquisition, settings)
     if isinstance(timing, str):
@@ -103,7 +103,7 @@ def _with_note(reason: str, note: str) -> str:
     return f"{reason} ({note})" if note not in ("", reason) else reason
 
 
-def _all_overridden(settings: QuantifySettings) -> bool:
+def all_times_stated(settings: QuantifySettings) -> bool:
     """Tell whether the settings state all relaxation times."""
     t1_stated = settings.metabolite_t1_s is not None and len(settings.water_t1_s) == len(TISSUES)
     t2_stated = settings.metabolite_t2_s is not None and len(settings.water_t2_s) == len(TISSUES)

@@ -12,13 +12,15 @@ from mrspipe.physics.relaxation import TISSUES, Tissue
 from mrspipe.physics.segmentation import tissue_labels
 
 
-def maps_from_labels(labels: Volume) -> dict[Tissue, Volume]:
+def maps_from_labels(labels: Volume, *, source: str = "") -> dict[Tissue, Volume]:
     """Maps of GM, WM and CSF, each 0 or 1, from a label image.
 
     Parameters
     ----------
     labels : Volume
         Numbers of FreeSurfer's table.
+    source : str, optional
+        Where they come from, for messages.
 
     Returns
     -------
@@ -34,6 +36,7 @@ def maps_from_labels(labels: Volume) -> dict[Tissue, Volume]:
         raise AnalysisError(
             "The image holds values that are not whole numbers, so it holds no labels.",
             cure="Was it resampled? Labels keep their values with nearest neighbours only.",
+            where=source,
             code="tissue-labels",
         )
     known = tissue_labels()
@@ -42,6 +45,7 @@ def maps_from_labels(labels: Volume) -> dict[Tissue, Volume]:
         raise AnalysisError(
             "No label of the image is a tissue.",
             cure="Give the labels of FreeSurfer's aseg or of SynthSeg.",
+            where=source,
             code="tissue-labels",
         )
     return {tissue: Volume(one.astype(float), labels.affine) for tissue, one in maps.items()}

@@ -135,6 +135,21 @@ def test_balancing_finds_the_mean_line_width_over_the_amplitudes(problem):
     assert abs(found - mean) < abs(best.theta[layout.LORENTZ] - mean)
 
 
+def test_balancing_leaves_what_stopped_at_a_limit_and_passes_none(problem):
+    layout = problem.model.layout
+    # Expected far from the data: the Gaussian width stops at five standard deviations.
+    mean, sd = problem.theta_mean.copy(), problem.theta_sd.copy()
+    mean[layout.GAUSS], sd[layout.GAUSS] = 100.0, 4.0
+    far = replace(problem, theta_mean=mean, theta_sd=sd)
+    everything = np.arange(mean.size)
+    stopped = minimise(far, mean, free=everything, tolerance=1e-3, max_iterations=60)
+    assert stopped.theta[layout.GAUSS] == pytest.approx(100 - 5 * 4)
+    moved = balanced(far, stopped).theta
+    assert moved[layout.GAUSS] == stopped.theta[layout.GAUSS]
+    assert (np.abs(moved - mean) <= 5 * sd * (1 + 1e-12)).all()
+    assert (moved != stopped.theta).any()
+
+
 def test_macromolecules_whose_level_is_known_have_it(problem, prepared, nuisance, somewhere):
     # Three protons of a total creatine of 8 to a thousandth, which the data do not move.
     known = replace(nuisance, level=RatioPrior(mean=3.0, sd=1e-3))

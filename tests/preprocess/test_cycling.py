@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from mrspipe.core.axis import SpectralAxis
 from mrspipe.core.operators import phased, to_spectrum
 from mrspipe.preprocess.cycling import inversion_efficiency, separated, water_share
 
@@ -68,6 +69,16 @@ def test_another_line_shape_in_every_other_shot_is_told(mr):
     plain, unlike = (water_share(one, mr.water, mr.axis).unlike for one in (mr.water, broad))
     assert plain < 1e-9
     assert unlike > 1e-3
+
+
+@pytest.mark.parametrize("n_points", [180, 200, 209, 220])
+def test_spectra_too_coarse_to_tell_are_left_alone(n_points):
+    axis = SpectralAxis(n_points, 1 / 4000, 127.7e6, 4.65)
+    metabolites = np.exp((2j * np.pi * axis.offset_hz(2.01) - 15) * axis.time_s)
+    water = 100 * np.exp((2j * np.pi * axis.offset_hz(4.65) - 20) * axis.time_s)
+    upright, inverted = water + metabolites, 0.98 * water - metabolites
+    assert water_share(upright, inverted, axis).share == 0
+    assert "too few points" in inversion_efficiency(upright, inverted, axis).note
 
 
 def test_silence_has_no_share_and_no_efficiency(mr):

@@ -115,6 +115,10 @@ def _phosphorus(s):
     s.svs.write_bytes(gzip.compress(content.replace(b'"ResonantNucleus": ["1H"]', b'"ResonantNucleus": ["31"]')))
 
 
+def _gm(s):
+    return next((s.root / "derivatives" / "tissue" / f"sub-{s.label}").rglob("*label-GM*probseg.nii.gz"))
+
+
 def _other_grid(s):
     path = next((s.root / "derivatives" / "tissue" / f"sub-{s.label}").rglob("*label-WM*probseg.nii.gz"))
     s.image(lambda data: data[:-1], path)
@@ -185,6 +189,7 @@ REFUSED = {
 }  # fmt: skip
 TOLD = {
     "grids": ("tissue-maps", _other_grid),
+    "brokenmap": ("tissue-maps", lambda s: _gm(s).write_bytes(b"")),
     "outside": ("voxel-outside", lambda s: [s.move(path, (0, 0, 500)) for path in (s.svs, s.ref)]),
     "otherbrain": ("anatomy-other-subject", lambda s: s.tell(AnatomicalImage=f"bids::{_GOOD_T1W}")),
     "dark": ("voxel-in-air", lambda s: s.image(lambda a: (1e4 * (np.indices(a.shape)[0] < 3)).astype(a.dtype), s.t1w)),
@@ -308,10 +313,21 @@ def test_a_scan_is_not_read_again_when_its_files_are_the_same(dataset, tmp_path,
 def test_a_copy_is_found_when_the_other_scan_was_checked_in_an_earlier_run(dataset, tmp_path):
     config = with_settings(StudyConfig(), "engine", n_procs=1)
     one, other = (find_scans(dataset, selection=Selection(participants=(name,))) for name in ("alice", "bob"))
-    keys = [scan.key for scan in (*one.scans, *other.scans)]
-    assert check_scans(one, config, out_dir=tmp_path, others=keys).refused == {}
-    refused = check_scans(other, config, out_dir=tmp_path, others=keys).refused
+    both = (*one.scans, *other.scans)
+    assert check_scans(one, config, out_dir=tmp_path, others=both).refused == {}
+    refused = check_scans(other, config, out_dir=tmp_path, others=both).refused
     assert [failure.code for failure in refused.values()] == ["same-samples-subjects"]
+
+
+def test_a_copy_that_was_replaced_since_does_not_count(good_alone, tmp_path):
+    s, config = good_alone, with_settings(StudyConfig(), "engine", n_procs=1)
+    own = s.svs.read_bytes()
+    s.svs.write_bytes((s.root / "sub-good" / "mrs" / "sub-good_svs.nii.gz").read_bytes())
+    out, everything = tmp_path / "out", find_scans(s.root)
+    assert len(check_scans(everything, config, out_dir=out).refused) == 2
+    s.svs.write_bytes(own)
+    one = find_scans(s.root, selection=Selection(participants=("good",)))
+    assert check_scans(one, config, out_dir=out, others=find_scans(s.root).scans).refused == {}
 
 
 def test_many_scans_with_one_doubt_are_one_line(capsys):
@@ -330,6 +346,17 @@ def good_alone(dataset, tmp_path):
 
 def told(root):
     return {finding.code: finding.text for finding in check_study(root, StudyConfig(), Selection(), {}).doubts}
+
+
+def test_labels_that_were_blended_are_a_doubt_and_name_the_file(good_alone):
+    s = good_alone
+    image = _gm(s)
+    labels = image.with_name("sub-two_T1w_synthseg.nii.gz")
+    shutil.copy(image, labels)
+    for path in image.parent.glob("*probseg.nii.gz"):
+        path.unlink()
+    s.image(lambda a: (3.5 * (a > 0)).astype(np.float32), labels)
+    assert labels.name in told(s.root)["tissue-labels"]
 
 
 def test_a_reference_that_several_scans_use_is_a_note(good_alone):
