@@ -9,13 +9,11 @@ from mrspipe.core.results import SUMS
 from mrspipe.fit.model import Layout
 from mrspipe.fit.nuisance import Nuisance
 from mrspipe.fit.settings import FitPriors, RatioPrior
-from mrspipe.physics.relaxation import FIELD_T, metabolite_relaxation
+from mrspipe.physics.relaxation import is_tabulated, metabolite_relaxation
 
 # Phase and shift are found from the data; these only keep the Levenberg steps within reason.
 _PHASE0_SD_RAD = 2.0
 _SHIFT_SD_HZ = 20.0
-# The table of T2 holds for fields this close to 3 T, in T (whole-body magnets are 2.89 to 3.0 T).
-_FIELD_TOLERANCE_T = 0.3
 
 
 @dataclass(frozen=True)
@@ -157,7 +155,7 @@ def own_widths_hz(roles: Roles, field_t: float) -> FloatArray:
     which there is no table.
     """
     widths = np.zeros(roles.n_basis)
-    if abs(field_t - FIELD_T) > _FIELD_TOLERANCE_T:
+    if not is_tabulated(field_t):
         return widths
     names = roles.metabolites
     t2_s = np.array([metabolite_relaxation(name, "GM").t2_s for name in (*names, "Cr")])

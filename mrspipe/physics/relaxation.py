@@ -17,6 +17,19 @@ DEFAULT_WATER_SET = "gannet"
 
 FIELD_T = 3.0
 """Static field the table holds for. Unit: T."""
+# Whole-body magnets sold as 3 T have 2.89 to 3.0 T.
+_FIELD_TOLERANCE_T = 0.3
+
+
+def is_tabulated(field_t: float) -> bool:
+    """Tell whether the tables hold for a static field, in T.
+
+    Examples
+    --------
+    >>> is_tabulated(2.89), is_tabulated(7.0)
+    (True, False)
+    """
+    return abs(field_t - FIELD_T) <= _FIELD_TOLERANCE_T
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from mrspipe.io.bids import (
 from mrspipe.io.names import parse_name
 from mrspipe.io.pairing import OTHER_ANATOMY
 from mrspipe.io.tables import MISSING, read_table, table_of, write_table
-from mrspipe.physics.relaxation import FIELD_T
+from mrspipe.physics.relaxation import FIELD_T, is_tabulated
 from mrspipe.pipeline.basis import read_basis_once
 from mrspipe.pipeline.examine import ExamineJob, ScanReport, examine, is_current, read_report, unexamined
 from mrspipe.quantify.reference import all_times_stated
@@ -34,8 +34,6 @@ Progress = Callable[[str, int, int], None]
 _HEADER = tuple[str, str, str, str]
 # Starting worker processes takes longer than examining a few scans.
 _FEWEST_FOR_WORKERS = 8
-# The relaxation times hold for fields within this of 3 T, in T.
-_FIELD_TOLERANCE_T = 0.3
 _COLUMNS = {
     "scan": "Name of the scan; n/a for what concerns the study.",
     "outcome": "refused, accepted (the settings override it), doubt or note.",
@@ -283,7 +281,7 @@ def _without_constants(reports: Sequence[ScanReport], config: StudyConfig) -> It
     stated = all_times_stated(config.quantify)
     fields = Counter(report.acquisition.field_t for report in reports if report.acquisition.field_t is not None)
     for field_t, count in sorted(fields.items()):
-        if abs(field_t - FIELD_T) > _FIELD_TOLERANCE_T and not stated:
+        if not is_tabulated(field_t) and not stated:
             scans = "1 scan is" if count == 1 else f"{count} scans are"
             text = f"{scans} of {field_t:g} T; relaxation times are tabulated for {FIELD_T:g} T."
             yield Finding("no-constants", text)

@@ -12,14 +12,12 @@ from mrspipe.core.arrays import FloatArray
 from mrspipe.core.results import FitResult, TissueFractions
 from mrspipe.core.signal import Acquisition, Signal
 from mrspipe.physics.constants import GAMMA_BAR_1H_HZ_PER_T, WATER_PROTONS
-from mrspipe.physics.relaxation import FIELD_T, TISSUES, water_relaxation
+from mrspipe.physics.relaxation import TISSUES, is_tabulated, water_relaxation
 from mrspipe.quantify.budget import tissue_covariance
 from mrspipe.quantify.factors import Constants, Timing
 from mrspipe.quantify.settings import QuantifySettings
 from mrspipe.quantify.water import water_amplitude
 
-# The relaxation table holds for fields within this of 3 T, in T (whole-body magnets are 2.89 to 3.0 T).
-_FIELD_TOLERANCE_T = 0.3
 # With less tissue than this in the voxel, dividing by it means nothing.
 _LEAST_TISSUE = 0.05
 
@@ -88,7 +86,7 @@ def conditions(
     if tissue.gm + tissue.wm < _LEAST_TISSUE:
         return f"the voxel is {100 * tissue.csf:.0f} % CSF"
     field_t = acquisition.field_t or water.axis.spectrometer_hz / GAMMA_BAR_1H_HZ_PER_T
-    if abs(field_t - FIELD_T) > _FIELD_TOLERANCE_T and not all_times_stated(settings):
+    if not is_tabulated(field_t) and not all_times_stated(settings):
         return f"relaxation times are tabulated for 3 T, and this is {field_t:.1f} T; set them in the quantify settings"
     timing = _timing(acquisition, water.acquisition, settings)
     if isinstance(timing, str):
