@@ -12,6 +12,7 @@ from scipy.ndimage import median_filter
 
 from mrspipe.core.arrays import ComplexArray, FloatArray
 from mrspipe.core.axis import SpectralAxis
+from mrspipe.core.noise import noise_covariance
 from mrspipe.core.signal import Signal
 from mrspipe.physics.constants import WATER_PPM
 
@@ -129,10 +130,8 @@ def _magnitude(fids: ComplexArray, axis: SpectralAxis) -> tuple[FloatArray, Floa
 
 
 def _noise(fids: ComplexArray, axis: SpectralAxis) -> float:
-    """Standard deviation of the magnitude spectrum's noise, from the differences at the end of the FID."""
-    tail = fids[:, -max(8, axis.n_points // 8) :]
-    per_point = float((np.abs(np.diff(tail)) ** 2).mean(axis=-1).sum()) / 2
-    return float(np.sqrt(per_point * (_decay(axis) ** 2).sum()))
+    """Standard deviation of the magnitude spectrum's noise, from that of a point of the FID."""
+    return float(np.sqrt(np.trace(noise_covariance(fids)).real * (_decay(axis) ** 2).sum()))
 
 
 def _decay(axis: SpectralAxis) -> FloatArray:

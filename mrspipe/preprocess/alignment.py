@@ -12,8 +12,8 @@ from scipy.fft import fft, next_fast_len
 
 from mrspipe.core.arrays import ComplexArray, FloatArray
 from mrspipe.core.axis import SpectralAxis
+from mrspipe.core.noise import noise_sd
 from mrspipe.core.operators import phased, shifted
-from mrspipe.preprocess.noise import noise_sd
 from mrspipe.preprocess.shrinkage import believed
 
 _MAX_ITERATIONS = 50

@@ -11,7 +11,7 @@ import numpy as np
 
 from mrspipe.core.arrays import ComplexArray, FloatArray
 from mrspipe.core.axis import SpectralAxis
-from mrspipe.preprocess.noise import noise_sd
+from mrspipe.core.noise import noise_sd
 
 # Fewer usable points than this are no water signal.
 _MIN_POINTS = 16

@@ -16,13 +16,13 @@ from pydantic import AfterValidator, Field
 
 from mrspipe.core.arrays import ComplexArray
 from mrspipe.core.errors import AnalysisError
+from mrspipe.core.noise import noise_covariance
 from mrspipe.core.signal import ProcessingStep, Scan, Signal
 from mrspipe.physics.constants import WATER_PPM
 from mrspipe.preprocess.alignment import Alignment, align
 from mrspipe.preprocess.coils import CoilWeights, coil_weights
 from mrspipe.preprocess.cycling import inversion_efficiency, separated, water_share
 from mrspipe.preprocess.eddy import WaterPhase, water_phase, without_phase
-from mrspipe.preprocess.noise import noise_covariance
 from mrspipe.preprocess.transients import outliers
 from mrspipe.preprocess.water import water_oscillations
 from mrspipe.preprocess.weights import TransientWeights, transient_weights

@@ -14,8 +14,8 @@ import numpy as np
 
 from mrspipe.core.arrays import ComplexArray, FloatArray
 from mrspipe.core.axis import SpectralAxis
+from mrspipe.core.noise import noise_sd
 from mrspipe.preprocess.alignment import band_limited, complex_median
-from mrspipe.preprocess.noise import noise_sd
 from mrspipe.preprocess.transients import robust_excess
 
 # Of fewer transients there is no majority that tells what is usual.

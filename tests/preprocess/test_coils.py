@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from mrspipe.core.noise import noise_covariance
 from mrspipe.preprocess.coils import coil_weights
-from mrspipe.preprocess.noise import noise_covariance
 
 
 def _sensitivities(rng, n):

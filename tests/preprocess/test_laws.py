@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mrspipe.core.noise import noise_covariance
 from mrspipe.core.operators import phased, shifted, to_spectrum
 from mrspipe.core.signal import Scan, ScanKey, Signal
 from mrspipe.preprocess.alignment import align, band_limited, register
 from mrspipe.preprocess.coils import coil_weights
 from mrspipe.preprocess.eddy import water_phase, without_phase
-from mrspipe.preprocess.noise import noise_covariance
 from mrspipe.preprocess.steps import PreprocessSettings, preprocess
 from mrspipe.preprocess.water import water_oscillations
 

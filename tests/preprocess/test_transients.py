@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mrspipe.preprocess.noise import noise_covariance, noise_sd
+from mrspipe.core.noise import noise_covariance, noise_sd
 from mrspipe.preprocess.transients import outliers
 
 
