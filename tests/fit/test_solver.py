@@ -125,12 +125,19 @@ def test_balancing_finds_the_mean_line_width_over_the_amplitudes(problem):
     widths = best.theta[layout.LORENTZ] + np.linspace(-1, 1, 81)
     points = [at(held, np.where(np.arange(layout.size) == layout.LORENTZ, width, best.theta)) for width in widths]
     rows = problem.amplitude_prior.rows
-    half = np.array([0.5 * (p.objective + np.linalg.slogdet(p.gram + rows.T @ rows)[1]) for p in points])
-    half += len(TRUTH) * np.log([p.amplitudes[: len(TRUTH)] @ creatine for p in points])
-    weight = np.exp(np.min(half) - half)
-    mean = weight @ widths / weight.sum()
+    flat = np.array([0.5 * (p.objective + np.linalg.slogdet(p.gram + rows.T @ rows)[1]) for p in points])
+    scale = len(TRUTH) * np.log([p.amplitudes[: len(TRUTH)] @ creatine for p in points])
+    means = []
+    for half in (flat, flat + scale):
+        weight = np.exp(np.min(half) - half)
+        means.append(weight @ widths / weight.sum())
+    mean = means[1]
     spread = np.sqrt(weight @ (widths - mean) ** 2 / weight.sum())
     found = balanced(held, best).theta[layout.LORENTZ]
+    # What the unknown scale is worth, alone: the same step without it.
+    unscaled = replace(held, amplitude_prior=replace(held.amplitude_prior, n_relative=0))
+    without = balanced(unscaled, best).theta[layout.LORENTZ]
+    assert found - without == pytest.approx(means[1] - means[0], rel=0.2)
     assert abs(found - mean) < 0.15 * spread
     assert abs(found - mean) < abs(best.theta[layout.LORENTZ] - mean)
 

@@ -15,6 +15,7 @@ from mrspipe.preprocess.steps import (
     RejectTransients,
     RemoveWater,
     SplitCycling,
+    combined,
     preprocess,
 )
 
@@ -281,3 +282,14 @@ def test_a_wrong_option_is_reported_with_its_place(table, where):
 def test_every_option_has_a_description():
     for kind in {type(step) for step in (*_DEFAULT.steps, SplitCycling())} | {PreprocessSettings}:
         assert all(field.description for field in kind.model_fields.values()), kind
+
+
+def test_what_preprocessing_starts_from_is_the_plain_mean_of_the_transients(mr):
+    rng = np.random.default_rng(4)
+    fids = mr.metabolites + mr.noise(rng, 0.05, 16)
+    # One that the weighted average would drop.
+    fids[3] = 0.1 * fids[3] + mr.noise(rng, 2.0, 1)[0]
+    scan = Scan(ScanKey("01"), Signal(fids, ("transient", "time"), mr.axis))
+    np.testing.assert_allclose(combined(scan, PreprocessSettings()).metabolites.fid, fids.mean(axis=0), atol=1e-12)
+    weighted = preprocess(scan, PreprocessSettings()).metabolites.fid
+    assert np.abs(weighted - fids.mean(axis=0)).max() > 0.01
