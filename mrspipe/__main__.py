@@ -1,6 +1,6 @@
 """Run the command line with ``python -m mrspipe``."""
 
-from mrspipe.cli import main
+from mrspipe.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -7,7 +7,7 @@ import pytest
 from study_helpers import make_study
 
 from mrspipe import __version__
-from mrspipe.cli import main
+from mrspipe.cli.main import main
 from mrspipe.io.tables import read_table
 
 COMMANDS = ("demo", "run", "fit", "basis", "synth", "import", "check", "group", "report")
@@ -34,7 +34,8 @@ def test_every_command_has_help_with_an_example(monkeypatch, capsys, command):
 
 
 def test_help_loads_no_heavy_library():
-    code = "import sys, mrspipe.cli; print([m for m in ('numpy', 'pandas', 'scipy', 'matplotlib') if m in sys.modules])"
+    heavy = ("numpy", "pandas", "scipy", "matplotlib")
+    code = f"import sys, mrspipe.cli.main; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

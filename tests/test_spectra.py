@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from brain_like import make_basis, make_signal
 
-from mrspipe.cli import main
+from mrspipe.cli.main import main
 from mrspipe.config import StudyConfig, with_settings
 from mrspipe.core.axis import SpectralAxis
 from mrspipe.core.errors import AnalysisError

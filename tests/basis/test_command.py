@@ -7,7 +7,7 @@ import pytest
 
 from mrspipe.basis.settings import BasisSettings
 from mrspipe.basis.waveforms import PulseSettings, PulseShape
-from mrspipe.cli import main
+from mrspipe.cli.main import main
 from mrspipe.core.axis import SpectralAxis
 from mrspipe.core.errors import ConfigError
 from mrspipe.core.operators import to_spectrum

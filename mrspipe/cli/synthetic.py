@@ -1,0 +1,35 @@
+"""Commands on synthetic studies: synth."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mrspipe.cli.app import app
+from mrspipe.cli.options import (
+    Quiet,
+)
+
+
+@app.command(epilog="Example: mrspipe synth small my_cohort")
+def synth(
+    recipe: Annotated[str, typer.Argument(help="TOML recipe, or the name of a bundled one.", show_default=False)],
+    out: Annotated[Path, typer.Argument(help="New folder for the BIDS dataset.", show_default=False)],
+    random_seed: Annotated[int | None, typer.Option("--random-seed", min=0, help="Instead of the recipe's.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Make a synthetic study; its truth is written beside the dataset, to OUT_truth."""
+    from mrspipe.config import bundled
+    from mrspipe.console import Console
+    from mrspipe.synth.recipe import load_recipe
+    from mrspipe.synth.study import truth_folder, write_study
+
+    console = Console(quiet=quiet)
+    with console.progress() as progress:
+        write_study(
+            load_recipe(bundled("synthetic_data", recipe)),
+            out,
+            seed=random_seed,
+            progress=lambda done, total: progress("Synthetic scans", done, total),
+        )
+    console.say(f"Dataset: {out}\nTruth:   {truth_folder(out)}")
