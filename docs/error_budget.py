@@ -14,11 +14,12 @@ from typing import get_args
 import numpy as np
 from matplotlib.figure import Figure
 
+from mrspipe.core.arrays import FloatArray
 from mrspipe.core.results import ErrorBudget, Quantity
 from mrspipe.physics.relaxation import TISSUES, water_relaxation
 from mrspipe.quantify.budget import error_budget, tissue_covariance
 from mrspipe.quantify.draws import Source, draw_constants
-from mrspipe.quantify.factors import Constants, Timing, conversion_factor
+from mrspipe.quantify.factors import Constants, Timing, conversion_factors
 from mrspipe.quantify.settings import QuantifySettings
 from mrspipe.report.svg import BLUE, GREY, INK, VERMILION, page_style, svg_file
 
@@ -57,13 +58,17 @@ def main(path: Path) -> None:
 
 def value(quantity: Quantity, constants: Constants = CONSTANTS) -> float:
     """Concentration of glutamate."""
-    return RATIO * conversion_factor("Glu", quantity, constants, TIMING, SETTINGS)
+    return RATIO * float(conversion_factors(("Glu",), quantity, constants, TIMING, SETTINGS)[0])
 
 
 def budget(quantity: Quantity) -> ErrorBudget:
     """Give the budget as the code does."""
-    measured = {"fit": FIT_SD * value(quantity), "water_fit": WATER_SD * value(quantity)}
-    return error_budget(lambda other: value(quantity, other), CONSTANTS, COVARIANCE, SETTINGS, **measured)
+    measured = {"fit": np.array([FIT_SD * value(quantity)]), "water_fit": np.array([WATER_SD * value(quantity)])}
+
+    def values(other: Constants) -> FloatArray:
+        return np.array([value(quantity, other)])
+
+    return error_budget(values, CONSTANTS, COVARIANCE, SETTINGS, **measured)[0]
 
 
 def percent(parts: ErrorBudget, source: str, quantity: Quantity) -> float:

@@ -24,52 +24,58 @@ Move = Callable[[float], Constants]
 
 
 def error_budget(
-    value_of: Callable[[Constants], float],
+    values_of: Callable[[Constants], FloatArray],
     constants: Constants,
     tissue_covariance: FloatArray,
     settings: QuantifySettings,
     *,
-    fit: float,
-    water_fit: float,
-) -> ErrorBudget:
-    """Standard error of a value by source, in the unit of the value.
+    fit: FloatArray,
+    water_fit: FloatArray,
+) -> tuple[ErrorBudget, ...]:
+    """Standard error of values by source, in their unit.
 
     Parameters
     ----------
-    value_of : callable
-        The value at other constants.
+    values_of : callable
+        The values at other constants, shape (n_values,).
     constants : Constants
     tissue_covariance : float array, shape (3, 3)
         Of the tissue fractions, as `tissue_covariance` gives it.
     settings : QuantifySettings
         Its ``..._sd_fraction``.
-    fit, water_fit : float
+    fit, water_fit : float array, shape (n_values,)
         Standard errors from the metabolites' amplitudes and from that of water.
 
     Returns
     -------
-    ErrorBudget
+    tuple of ErrorBudget
+        One for each value.
     """
-    here = value_of(constants)
+    here = values_of(constants)
 
-    def spread(*moves: Move) -> float:
-        slopes = [(value_of(move(_STEP_SD)) - here) / _STEP_SD for move in moves]
-        return float(np.sqrt(np.sum(np.square(slopes))))
+    def spread(*moves: Move) -> FloatArray:
+        variance = np.zeros_like(here)
+        for move in moves:
+            variance += ((values_of(move(_STEP_SD)) - here) / _STEP_SD) ** 2
+        return np.asarray(np.sqrt(variance))
 
     t1, t2, content = settings.t1_sd_fraction, settings.t2_sd_fraction, settings.water_content_sd_fraction
-    return ErrorBudget(
-        fit=fit,
-        water_fit=water_fit,
-        tissue=spread(*_tissue_moves(constants, tissue_covariance)),
-        water_relaxation=spread(
+    parts = {
+        "fit": fit,
+        "water_fit": water_fit,
+        "tissue": spread(*_tissue_moves(constants, tissue_covariance)),
+        "water_relaxation": spread(
             lambda sd: replace(constants, water_t1=constants.water_t1 * (1 + sd * t1)),
             lambda sd: replace(constants, water_t2=constants.water_t2 * (1 + sd * t2)),
         ),
-        metabolite_relaxation=spread(
+        "metabolite_relaxation": spread(
             lambda sd: replace(constants, metabolite_t1_scale=1 + sd * t1),
             lambda sd: replace(constants, metabolite_t2_scale=1 + sd * t2),
         ),
-        water_content=spread(lambda sd: replace(constants, water_content_scale=1 + sd * content)),
+        "water_content": spread(lambda sd: replace(constants, water_content_scale=1 + sd * content)),
+    }
+    return tuple(
+        ErrorBudget(**dict(zip(parts, map(float, values), strict=True))) for values in zip(*parts.values(), strict=True)
     )
 
 

@@ -24,6 +24,7 @@ References
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -60,15 +61,15 @@ class Constants:
     water_content_scale: float = 1.0
 
 
-def conversion_factor(
-    name: str, quantity: Quantity, constants: Constants, timing: Timing, settings: QuantifySettings
-) -> float:
-    """Concentration of a metabolite with as many protons' amplitude as one water molecule has per proton.
+def conversion_factors(
+    names: tuple[str, ...], quantity: Quantity, constants: Constants, timing: Timing, settings: QuantifySettings
+) -> FloatArray:
+    """Concentration of metabolites with as many protons' amplitude as one water molecule has per proton.
 
     Parameters
     ----------
-    name : str
-        Metabolite, for its relaxation times.
+    names : tuple of str
+        Metabolites, for their relaxation times.
     quantity : str
         One that depends on tissue and relaxation.
     constants : Constants
@@ -77,18 +78,25 @@ def conversion_factor(
 
     Returns
     -------
-    float
+    float array, shape (n_names,)
         ``quantity`` divided by ``S`` of the module's formulas.
     """
     relaxed = relaxation(timing.water_echo_s, timing.water_repetition_s, constants.water_t1, constants.water_t2)
-    gm, wm, csf = constants.fractions
     content = constants.fractions * constants.water_content
     part = content / content.sum()
-    metabolite = _metabolite_relaxation(name, constants, timing, settings)
+    metabolite = _metabolite_relaxation(names, constants, timing, settings)
+    return _of_water(quantity, constants, part, content, settings) * float(part @ relaxed) / metabolite
+
+
+def _of_water(
+    quantity: Quantity, constants: Constants, part: FloatArray, content: FloatArray, settings: QuantifySettings
+) -> float:
+    """What one molecule of visible water stands for, in the unit of the quantity."""
+    gm, wm, csf = constants.fractions
     if quantity == "molal":
-        return float(PURE_WATER_MMOL_PER_KG * (part @ relaxed) / ((1 - part[2]) * metabolite))
+        return float(PURE_WATER_MMOL_PER_KG / (1 - part[2]))
     water = settings.water_concentration_mmol or PURE_WATER_MMOL_PER_KG * content.sum()
-    per_voxel = float(constants.water_content_scale * water * (part @ relaxed) / metabolite)
+    per_voxel = float(constants.water_content_scale * water)
     if quantity == "molar":
         return per_voxel / (1 - float(csf))
     if quantity in ("alpha_molar", "alpha_group_molar"):
@@ -102,7 +110,7 @@ def lcmodel_factor(settings: QuantifySettings) -> float:
     return settings.lcmodel_atth2o * settings.lcmodel_wconc_mmol / settings.lcmodel_attmet
 
 
-def relaxation(echo_s: float, repetition_s: float, t1: FloatArray, t2: FloatArray) -> FloatArray:
+def relaxation(echo_s: float, repetition_s: float, t1: FloatArray | float, t2: FloatArray | float) -> FloatArray:
     """Part of the magnetisation that is left after saturation (90 degree pulse) and transverse decay."""
     left: FloatArray = np.exp(-echo_s / t2) * (1 - np.exp(-repetition_s / t1))
     return left
@@ -114,10 +122,20 @@ def _group_factor(settings: QuantifySettings) -> float:
     return (gm + settings.alpha * wm) / (gm + wm)
 
 
-def _metabolite_relaxation(name: str, constants: Constants, timing: Timing, settings: QuantifySettings) -> float:
-    """Part of the metabolite's signal that is left, averaged over grey and white matter."""
-    rows = [metabolite_relaxation(name, tissue) for tissue in TISSUES[:2]]
-    t1 = np.array([settings.metabolite_t1_s or row.t1_s for row in rows]) * constants.metabolite_t1_scale
-    t2 = np.array([settings.metabolite_t2_s or row.t2_s for row in rows]) * constants.metabolite_t2_scale
-    left = relaxation(timing.echo_s, timing.repetition_s, t1, t2)
-    return float(constants.fractions[:2] @ left / constants.fractions[:2].sum())
+def _metabolite_relaxation(
+    names: tuple[str, ...], constants: Constants, timing: Timing, settings: QuantifySettings
+) -> FloatArray:
+    """Part of each metabolite's signal that is left, averaged over grey and white matter."""
+    table_t1, table_t2 = _tabulated(names)
+    t1 = (settings.metabolite_t1_s or table_t1) * constants.metabolite_t1_scale
+    t2 = (settings.metabolite_t2_s or table_t2) * constants.metabolite_t2_scale
+    left = np.broadcast_to(relaxation(timing.echo_s, timing.repetition_s, t1, t2), table_t1.shape)
+    averaged: FloatArray = constants.fractions[:2] @ left / constants.fractions[:2].sum()
+    return averaged
+
+
+@cache
+def _tabulated(names: tuple[str, ...]) -> tuple[FloatArray, FloatArray]:
+    """T1 and T2 of metabolites in grey and white matter, in s; each has the shape (2, n_names)."""
+    rows = [[metabolite_relaxation(name, tissue) for name in names] for tissue in TISSUES[:2]]
+    return np.array([[row.t1_s for row in of] for of in rows]), np.array([[row.t2_s for row in of] for of in rows])

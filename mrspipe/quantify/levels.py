@@ -1,7 +1,5 @@
 """A fit with its water reference and tissue to concentrations, each with its standard error by source."""
 
-from functools import partial
-
 import numpy as np
 
 from mrspipe.core.arrays import FloatArray
@@ -9,7 +7,7 @@ from mrspipe.core.ratios import ratio_to_creatine, standard_error
 from mrspipe.core.results import SUMS, Concentration, ErrorBudget, FitResult, Quantity, TissueFractions
 from mrspipe.core.signal import Acquisition, Signal
 from mrspipe.quantify.budget import error_budget
-from mrspipe.quantify.factors import Constants, conversion_factor, lcmodel_factor
+from mrspipe.quantify.factors import Constants, conversion_factors, lcmodel_factor
 from mrspipe.quantify.reference import Conditions, WaterSignal, conditions, water_signal
 from mrspipe.quantify.settings import QuantifySettings
 
@@ -48,13 +46,13 @@ def concentrations(
     signal = water_signal(fit, water, settings, water_note)
     at = conditions(water, tissue, acquisition, settings, tissue_note) if water is not None else water_note
     names = (*fit.names, *(name for name in SUMS if name not in fit.names and fit.weights(name) is not None))
-    return tuple(
-        _ratio_to_creatine(fit, name)
+    by_quantity = {
+        quantity: [_ratio_to_creatine(fit, name) for name in names]
         if quantity == "ratio_tcr"
-        else _water_referenced(fit, name, quantity, signal, at, settings)
-        for name in names
+        else _water_referenced(fit, names, quantity, signal, at, settings)
         for quantity in settings.quantities
-    )
+    }
+    return tuple(one for of_name in zip(*by_quantity.values(), strict=True) for one in of_name)
 
 
 def _ratio_to_creatine(fit: FitResult, name: str) -> Concentration:
@@ -75,46 +73,80 @@ def _ratio_to_creatine(fit: FitResult, name: str) -> Concentration:
 
 def _water_referenced(
     fit: FitResult,
-    name: str,
+    names: tuple[str, ...],
     quantity: Quantity,
     signal: WaterSignal | str,
     at: Conditions | str,
     settings: QuantifySettings,
-) -> Concentration:
-    """One water-referenced value with the errors of fit, water amplitude, tissue and constants."""
-    row = fit.weights(name)
-    reason = _refusal(name, quantity, signal, at, settings) if row is not None else "not fitted"
-    if row is None or reason or isinstance(signal, str):
-        return Concentration(name, quantity, _NAN, _NAN, _NAN, _crlb_pct(fit, name), "water", (), reason)
+) -> list[Concentration]:
+    """Water-referenced values with the errors of fit, water amplitude, tissue and constants."""
+    rows = {name: row for name in names if (row := fit.weights(name)) is not None}
+    reasons = {name: _refusal(name, quantity, signal, at, settings) if name in rows else "not fitted" for name in names}
+    known = [name for name in names if not reasons[name]]
+    found: dict[str, Concentration] = {}
+    if known and not isinstance(signal, str):
+        weights = np.stack([rows[name] for name in known])
+        values, budgets, done = _values(fit, weights, quantity, signal, at, settings)
+        found = {
+            name: Concentration(
+                name,
+                quantity,
+                value,
+                budget.fit,
+                budget.total,
+                _crlb_pct(fit, name),
+                "water",
+                (*done, *_members(fit, name)),
+                budget=budget,
+            )
+            for name, value, budget in zip(known, values.tolist(), budgets, strict=True)
+        }
+    return [found.get(name) or _missing(fit, name, quantity, reasons[name]) for name in names]
+
+
+def _missing(fit: FitResult, name: str, quantity: Quantity, reason: str) -> Concentration:
+    return Concentration(name, quantity, _NAN, _NAN, _NAN, _crlb_pct(fit, name), "water", (), reason)
+
+
+def _values(
+    fit: FitResult,
+    weights: FloatArray,
+    quantity: Quantity,
+    signal: WaterSignal,
+    at: Conditions | str,
+    settings: QuantifySettings,
+) -> tuple[FloatArray, tuple[ErrorBudget, ...], tuple[str, ...]]:
+    """Values of sums, rows of ``weights`` (n_values, n_fitted), their budgets, and what was corrected."""
     scale = settings.calibration / signal.amplitude
     if quantity == "lcmodel" or isinstance(at, str):
-        factors = row * scale * lcmodel_factor(settings)
-        parts = _without_constants(fit, factors, signal)
-        done = _lcmodel_words(settings)
-    else:
-        factors_at = partial(_factors, fit, row, quantity, at, settings)
-        factors = scale * factors_at(at.constants)
-        alone = _without_constants(fit, factors, signal)
-        parts = error_budget(
-            lambda other: scale * float(factors_at(other) @ fit.amplitudes),
-            at.constants,
-            at.tissue_covariance,
-            settings,
-            fit=alone.fit,
-            water_fit=alone.water_fit,
+        factors = np.full(len(fit.names), scale * lcmodel_factor(settings))
+        values, fit_se, water_se = _measured(fit, weights * factors, signal)
+        alone = tuple(
+            ErrorBudget(fit=one, water_fit=of_water)
+            for one, of_water in zip(fit_se.tolist(), water_se.tolist(), strict=True)
         )
-        done = at.corrections
-    return Concentration(
-        name,
-        quantity,
-        float(factors @ fit.amplitudes),
-        parts.fit,
-        parts.total,
-        _crlb_pct(fit, name),
-        "water",
-        (*done, *_members(fit, name)),
-        budget=parts,
+        return values, alone, _lcmodel_words(settings)
+
+    def factors_at(constants: Constants) -> FloatArray:
+        return scale * conversion_factors(fit.names, quantity, constants, at.timing, settings)
+
+    values, fit_se, water_se = _measured(fit, weights * factors_at(at.constants), signal)
+    budgets = error_budget(
+        lambda other: weights @ (factors_at(other) * fit.amplitudes),
+        at.constants,
+        at.tissue_covariance,
+        settings,
+        fit=fit_se,
+        water_fit=water_se,
     )
+    return values, budgets, at.corrections
+
+
+def _measured(fit: FitResult, factors: FloatArray, signal: WaterSignal) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Values, and their errors from what was measured: the amplitudes of metabolites and of water."""
+    values = factors @ fit.amplitudes
+    fit_se = np.array([standard_error(row, fit.covariance) for row in factors])
+    return values, fit_se, np.abs(values) * signal.amplitude_sd / signal.amplitude
 
 
 def _refusal(
@@ -131,29 +163,6 @@ def _refusal(
     if quantity == "alpha_group_molar" and not group.get("GM", 0.0) + group.get("WM", 0.0):
         return "the average tissue fractions of the group are not stated (alpha_group_fractions)"
     return at if isinstance(at, str) else ""
-
-
-def _factors(
-    fit: FitResult,
-    row: FloatArray,
-    quantity: Quantity,
-    at: Conditions,
-    settings: QuantifySettings,
-    constants: Constants,
-) -> FloatArray:
-    """Conversion factor of every amplitude; zero for those that are not part of the value."""
-    return np.array(
-        [
-            conversion_factor(member, quantity, constants, at.timing, settings) if weight else 0.0
-            for member, weight in zip(fit.names, row, strict=True)
-        ]
-    )
-
-
-def _without_constants(fit: FitResult, factors: FloatArray, signal: WaterSignal) -> ErrorBudget:
-    """Errors of what was measured: the amplitudes of metabolites and water."""
-    water = abs(float(factors @ fit.amplitudes)) * signal.amplitude_sd / signal.amplitude
-    return ErrorBudget(fit=standard_error(factors, fit.covariance), water_fit=water)
 
 
 def _lcmodel_words(settings: QuantifySettings) -> tuple[str, ...]:

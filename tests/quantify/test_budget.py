@@ -10,7 +10,7 @@ from mrspipe.core.results import ErrorBudget, FitResult, TissueFractions
 from mrspipe.core.signal import Acquisition, Signal
 from mrspipe.quantify.budget import tissue_covariance
 from mrspipe.quantify.draws import draw_constants
-from mrspipe.quantify.factors import Constants, Timing, conversion_factor
+from mrspipe.quantify.factors import Constants, Timing, conversion_factors
 from mrspipe.quantify.levels import concentrations
 from mrspipe.quantify.settings import QuantifySettings
 
@@ -40,7 +40,7 @@ SETTINGS = QuantifySettings(
 
 
 def glx(quantity, constants=CONSTANTS, amplitudes=AMPLITUDES, water=1.0):
-    factors = [conversion_factor(name, quantity, constants, TIMING, SETTINGS) for name in ("Glu", "Gln")]
+    factors = conversion_factors(("Glu", "Gln"), quantity, constants, TIMING, SETTINGS)
     return float(np.dot(factors, amplitudes)) / water
 
 
