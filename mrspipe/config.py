@@ -15,6 +15,7 @@ from mrspipe.qc import QcSettings
 from mrspipe.quantify.settings import QuantifySettings
 from mrspipe.settings import Settings, parse_settings, read_toml
 from mrspipe.stats.design import ContrastSettings, Design, StatsSettings
+from mrspipe.stats.robustness import RobustnessSettings
 
 # configs/ and synthetic_data/ stand beside the package in a checkout, and inside it in an installed wheel.
 _CHECKOUT = Path(__file__).parents[1]
@@ -53,6 +54,8 @@ class StudyConfig(Settings):
     """Contrasts; empty: those that follow from the design."""
     stats: StatsSettings = StatsSettings()
     """Choices of the group statistics."""
+    robustness: RobustnessSettings = RobustnessSettings()
+    """The same contrasts under other reasonable choices."""
 
 
 def load_config(name: str | Path | None) -> StudyConfig:

@@ -16,6 +16,8 @@ from typing import TypeVar
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and how much there is."""
 
 
 def usable_cores() -> int:
@@ -45,7 +47,7 @@ def run_jobs(
         return workers.run(work, jobs, lost=lost, done=done)
 
 
-def counted(progress: Callable[[str, int, int], None], what: str, n_all: int) -> Callable[[object], None]:
+def counted(progress: Progress, what: str, n_all: int) -> Callable[[object], None]:
     """Give a function for ``done`` that tells ``progress`` how many jobs are done."""
     n_done = 0
 

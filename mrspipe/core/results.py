@@ -202,6 +202,17 @@ class Concentration:
 
 
 @dataclass(frozen=True, slots=True)
+class Alternative:
+    """A concentration as another reasonable choice would have given it; ``kind`` is quantity, constants or fit."""
+
+    kind: str
+    choice: str
+    metabolite: str
+    quantity: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
 class Metric:
     """One quality measure. ``limit`` says what is expected, such as ``"<= 0.1"``; empty when it is only reported."""
 

@@ -93,6 +93,14 @@ class JointPriors(Settings):
     """SD of the baseline's deviation from the subject's, relative to that of the baseline itself."""
 
 
+class RefitSettings(Settings):
+    """Fits with other reasonable choices, for the robustness of the study's contrasts."""
+
+    enabled: bool = False
+    """Fit every scan of a study with a stiffer baseline, with generic macromolecules, and with lines as broad as the
+    participant's broadest, too."""
+
+
 class FitSettings(Settings):
     """How a spectrum is fitted."""
 
@@ -120,5 +128,7 @@ class FitSettings(Settings):
     """Fit with a basis set of another echo time or field nevertheless."""
     joint: JointPriors = JointPriors()
     """Several spectra of one subject fitted together."""
+    refits: RefitSettings = RefitSettings()
+    """Fits with other reasonable choices."""
     priors: FitPriors = FitPriors()
     """Soft constraints."""

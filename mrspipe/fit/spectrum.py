@@ -24,6 +24,9 @@ from mrspipe.fit.settings import FitSettings
 from mrspipe.fit.solver import Problem, Solution, at, balanced, minimise
 from mrspipe.fit.uncertainty import amplitude_covariance, cramer_rao_bound, nuisance_likelihood, prior_share
 
+GENERIC_MODEL = "smooth shape"
+"""Name of the macromolecule model that no study taught and no basis set brought."""
+
 # Stiffness of the baseline in the coarse fit, and the parameters that it moves.
 _COARSE_ED_PER_PPM = 3.0
 # Stages before the last may end when an iteration gains less than this times the tolerance.
@@ -360,7 +363,7 @@ def result_of(fitted: FittedSpectrum) -> FitResult:
 def _macromolecule_model(task: FitTask) -> str:
     if task.prepared.roles.measured_mm:
         return "measured shape with deviations"
-    return "smooth shape" if task.nuisance is task.generic else "study-learned smooth shape"
+    return GENERIC_MODEL if task.nuisance is task.generic else "study-learned smooth shape"
 
 
 def _residual(problem: Problem, solution: Solution, data: FloatArray) -> FloatArray:

@@ -75,6 +75,23 @@ BUDGET: Descriptions = {
     "reason": "Why value is n/a.",
 }
 
+ALTERNATIVES: Descriptions = {
+    "kind": {
+        "Description": "What was chosen otherwise than in the configuration.",
+        "Levels": {
+            "quantity": "Another quantity.",
+            "constants": "Another set of constants.",
+            "fit": "Another way to fit.",
+        },
+    },
+    "choice": "The choice, in words.",
+    "metabolite": CONCENTRATIONS["metabolite"],
+    "quantity": _QUANTITY,
+    "value": "The value under this choice, in the unit of quantity.",
+}
+
+SCAN_ALTERNATIVES: Descriptions = {**_SCAN, **ALTERNATIVES}
+
 CHANGES: Descriptions = {
     "metabolite": CONCENTRATIONS["metabolite"],
     "quantity": "What changes: ratio_tcr, the ratio to total creatine.",
@@ -139,6 +156,42 @@ CONTRASTS: Descriptions = {
     "tost_p": "p value of the equivalence test (two one-sided tests).",
     "tost_bound": "Bound of the equivalence test, in the unit of estimate.",
     "note": "What to know about this row, or why it could not be computed.",
+}
+
+ROBUSTNESS: Descriptions = {
+    **{name: CONTRASTS[name] for name in ("contrast", "metabolite", "quantity")},
+    "kind": {
+        "Description": "What was chosen otherwise than in the main analysis.",
+        "Levels": {
+            "main": "Nothing: the main analysis.",
+            "quantity": "Another quantity.",
+            "constants": "Another set of constants.",
+            "fit": "Another way to fit.",
+            "scans": "Another rule of which scans enter.",
+            "model": "Other covariates or another test.",
+            "leave one out": "One participant was left out.",
+        },
+    },
+    "choice": "The choice, in words.",
+    **{name: CONTRASTS[name] for name in ("n_subjects", "n_scans", "estimate", "se", "ci_low", "ci_high")},
+    "effect": CONTRASTS["effect"],
+    "p": "Two-sided p value, not adjusted.",
+    "keeps_sign": "The estimate has the sign of the main analysis.",
+    "is_significant": "p is below alpha.",
+    "note": "Why it could not be computed.",
+}
+
+ROBUSTNESS_SUMMARY: Descriptions = {
+    "contrast": CONTRASTS["contrast"],
+    "n_choices": "Choices, apart from the main analysis and leaving one participant out.",
+    "n_computed": "Those of them that could be computed.",
+    "n_keep_sign": "Those whose estimate has the sign of the main analysis.",
+    "n_significant": "Those with p below alpha.",
+    "lowest_effect": "Lowest standardised effect among them.",
+    "highest_effect": "Highest standardised effect among them.",
+    "n_left_out": "Participants that were left out, one at a time.",
+    "n_left_out_keep_sign": "How often the estimate then kept the sign of the main analysis.",
+    "n_left_out_significant": "How often p was then below alpha.",
 }
 
 QUALITY: Descriptions = {

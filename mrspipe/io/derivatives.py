@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 from urllib.parse import quote
 
 import numpy as np
@@ -22,7 +22,7 @@ from mrspipe.core.scan_result import ScanResult
 from mrspipe.core.signal import ScanKey, Signal
 from mrspipe.core.volume import Volume
 from mrspipe.io.atomic import atomic_write_text
-from mrspipe.io.columns import BUDGET, CONCENTRATIONS, fit_descriptions
+from mrspipe.io.columns import ALTERNATIVES, BUDGET, CONCENTRATIONS, fit_descriptions
 from mrspipe.io.nifti_mrs import read_signal, write_signal
 from mrspipe.io.rows import budget_rows as budget_rows
 from mrspipe.io.rows import concentration_rows as concentration_rows
@@ -30,6 +30,9 @@ from mrspipe.io.rows import measurement_rows as measurement_rows
 from mrspipe.io.rows import quality_row as quality_row
 from mrspipe.io.tables import read_json, read_table, table_of, write_json, write_table
 from mrspipe.io.volumes import read_volume, write_volume
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 # The first version of BIDS with magnetic resonance spectroscopy.
 _BIDS_VERSION = "1.10.0"
@@ -55,6 +58,7 @@ _DESCRIPTIONS = {
     "fit": "Fit of the spectrum: parameters (JSON) and curves (TSV).",
     "conc": "Metabolite concentrations.",
     "budget": "Standard error of each concentration by its source.",
+    "alternatives": "Metabolite concentrations under other choices.",
     "qc": "Quality of the spectrum.",
     "voxel": "The part of each image voxel that lies inside the spectroscopy voxel.",
 }
@@ -229,7 +233,24 @@ def _write_levels(out_dir: Path, result: ScanResult) -> list[Path]:
     write_json(sidecar, {**{n: _described(d) for n, d in CONCENTRATIONS.items()}, "Levels": _exact(levels)})
     budget = _path_of(out_dir, result.key, "budget_mrs.tsv")
     write_table(budget, table_of(budget_rows(result), BUDGET), BUDGET)
-    return [path, sidecar, budget, budget.with_suffix(".json")]
+    return [path, sidecar, budget, budget.with_suffix(".json"), *_write_alternatives(out_dir, result)]
+
+
+def _write_alternatives(out_dir: Path, result: ScanResult) -> list[Path]:
+    path = _path_of(out_dir, result.key, "alternatives_mrs.tsv")
+    write_table(path, table_of([asdict(one) for one in result.alternatives], ALTERNATIVES), ALTERNATIVES)
+    return [path, path.with_suffix(".json")]
+
+
+def read_alternatives(out_dir: Path, key: ScanKey) -> "DataFrame":
+    """Read what other choices would have given for a scan: a table of `mrspipe.io.columns.ALTERNATIVES`.
+
+    Raises
+    ------
+    FileError
+        It is not there or broken.
+    """
+    return read_table(_path_of(out_dir, key, "alternatives_mrs.tsv"))
 
 
 def read_levels(out_dir: Path, key: ScanKey) -> tuple[Concentration, ...]:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from mrspipe import __version__
 from mrspipe.config import StudyConfig
 from mrspipe.core.results import Failure
-from mrspipe.io.columns import CONTRASTS, EXCLUSIONS
+from mrspipe.io.columns import CONTRASTS, EXCLUSIONS, ROBUSTNESS, ROBUSTNESS_SUMMARY
 from mrspipe.io.tables import read_table, write_table
 from mrspipe.pipeline.words import design_in_words
 from mrspipe.report.content import QUANTITIES, Factor, GroupPage, Outcome, SampleCount
 from mrspipe.report.methods_text import MethodsText
 from mrspipe.stats.contrasts import contrast_table, exclusion_table, why_no_group_test
 from mrspipe.stats.design import Design, resolve_contrasts
+from mrspipe.stats.robustness import robustness_summary, robustness_table
 from mrspipe.stats.samples import as_measured
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Comparison:
         Metabolite and quantity of the study's main question, as they were analysed.
     primary : tuple of str
         Contrasts that are the study's main questions, and the change of the ratings.
+    robustness : DataFrame or None
+        The outcome's contrasts under every choice; None where that was not asked for.
     """
 
     measurements: "DataFrame"
@@ -48,6 +51,7 @@ class Comparison:
     questions: dict[str, str]
     outcome: tuple[str, str]
     primary: tuple[str, ...]
+    robustness: "DataFrame | None" = None
 
     @property
     def models(self) -> list[str]:
@@ -85,6 +89,8 @@ def compare(out_dir: Path, config: StudyConfig) -> Comparison:
     exclusions = exclusion_table(measurements, config.design, asked, config.stats)
     write_table(folder / "contrasts.tsv", contrasts, CONTRASTS)
     write_table(folder / "exclusions.tsv", exclusions, EXCLUSIONS)
+    if config.robustness.enabled:
+        _write_robustness(folder, measurements, config)
     return read_comparison(out_dir, config)
 
 
@@ -112,7 +118,21 @@ def read_comparison(out_dir: Path, config: StudyConfig) -> Comparison:
         primary=tuple(
             one.name for one in asked if one.primary or (one.of == "ratings" and len(one.compare or ()) == 1)
         ),
+        robustness=_robustness(folder, config),
     )
+
+
+def _write_robustness(folder: Path, measurements: "DataFrame", config: StudyConfig) -> None:
+    alternatives = read_table(folder / "alternatives.tsv")
+    asked = resolve_contrasts(config.design, config.contrast, measurements)
+    table = robustness_table(measurements, alternatives, config.design, asked, config.stats, config.robustness)
+    write_table(folder / "robustness.tsv", table, ROBUSTNESS)
+    write_table(folder / "robustness_summary.tsv", robustness_summary(table), ROBUSTNESS_SUMMARY)
+
+
+def _robustness(folder: Path, config: StudyConfig) -> "DataFrame | None":
+    path = folder / "robustness.tsv"
+    return read_table(path) if config.robustness.enabled and path.exists() else None
 
 
 def _ratings(folder: Path) -> "DataFrame | None":

@@ -22,6 +22,7 @@ from mrspipe.io.derivatives import write_scan
 from mrspipe.io.manifest import write_manifest
 from mrspipe.io.volumes import read_volume
 from mrspipe.physics.relaxation import TISSUES, Tissue
+from mrspipe.pipeline.alternatives import alternatives
 from mrspipe.pipeline.basis import basis_for
 from mrspipe.preprocess.steps import preprocess
 from mrspipe.qc import assess
@@ -107,7 +108,9 @@ def analyse_scan(
         )
     with stage("quality"):
         quality = assess(clean, fitted, config.qc)
-    return ScanResult(scan.key, clean, fitted, levels, quality)
+    with stage("alternatives"):
+        others = alternatives(clean, fitted, basis, config, learned)
+    return ScanResult(scan.key, clean, fitted, levels, quality, others)
 
 
 def run_scan(job: ScanJob) -> ScanOutcome:

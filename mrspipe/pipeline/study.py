@@ -33,6 +33,7 @@ from mrspipe.pipeline.basis import read_basis_once
 from mrspipe.pipeline.changes import write_scan_changes
 from mrspipe.pipeline.group import Comparison, compare, read_comparison
 from mrspipe.pipeline.learning import learn, read_learned
+from mrspipe.pipeline.linewidths import matched_linewidths
 from mrspipe.pipeline.pages import write_pages
 from mrspipe.pipeline.preflight import check_scans, write_checks
 from mrspipe.pipeline.provenance import provenance
@@ -196,10 +197,12 @@ def analyse_study(
     failures = write_failures(out_dir, found, plan.files, plan.everything)
     mine = tuple(failure for failure in failures if _is_selected(failure, plan.files, found))
     finished = _with_current_results(request, plan.everything)
-    collect(out_dir, request.bids_dir, finished, request.config.design)
+    keys, learned = [scan.key for scan in finished], _learned_before(request, plan.everything)
+    refits = request.config.fit.refits.enabled
+    matched = matched_linewidths(out_dir, keys, request.config, learned, progress) if refits else []
+    collect(out_dir, request.bids_dir, finished, request.config.design, matched)
     if request.config.fit.joint.enabled:
-        keys = [scan.key for scan in finished]
-        write_scan_changes(out_dir, keys, request.config, _learned_before(request, plan.everything), progress)
+        write_scan_changes(out_dir, keys, request.config, learned, progress)
     comparison = compare(out_dir, request.config) if "group" in levels else None
     page = write_pages(out_dir, request.config, plan.everything, failures, comparison, progress)
     return StudySummary(

@@ -5,9 +5,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mrspipe.core.results import Failure
+from mrspipe.core.signal import ScanKey
 from mrspipe.io.bids import ScanFiles, StudyFiles, participants, sessions
-from mrspipe.io.columns import FAILURES, MEASUREMENTS, QUALITY
-from mrspipe.io.derivatives import measurement_rows, quality_row, read_levels, read_quality, results_exist
+from mrspipe.io.columns import FAILURES, MEASUREMENTS, QUALITY, SCAN_ALTERNATIVES
+from mrspipe.io.derivatives import (
+    measurement_rows,
+    quality_row,
+    read_alternatives,
+    read_levels,
+    read_quality,
+    results_exist,
+)
 from mrspipe.io.rows import scan_columns
 from mrspipe.io.tables import MISSING, read_table, write_table
 from mrspipe.stats.design import Design, ratings_table
@@ -19,11 +27,25 @@ _OTHER_ENTITIES = ("acq", "nuc", "voi", "rec", "echo", "inv")
 _SCAN_COLUMNS = ("participant_id", "session_id", "task_id", "run")
 
 
-def collect(out_dir: Path, bids_dir: Path, scans: Sequence[ScanFiles], design: Design) -> None:
-    """Write ``measurements.tsv``, ``quality.tsv`` and ``ratings.tsv`` from all scans that have results.
+def collect(
+    out_dir: Path,
+    bids_dir: Path,
+    scans: Sequence[ScanFiles],
+    design: Design,
+    alternatives: Sequence[dict[str, Any]] = (),
+) -> None:
+    """Write ``measurements``, ``alternatives``, ``quality`` and ``ratings`` (``.tsv``) of all scans that have results.
 
     Columns of ``participants.tsv`` and of the sessions files are joined on, so that the group analysis needs these
     tables only.
+
+    Parameters
+    ----------
+    out_dir, bids_dir : Path
+    scans : sequence of ScanFiles
+    design : Design
+    alternatives : sequence of dict, optional
+        Further rows of ``alternatives.tsv``, beside those of the scans.
     """
     import pandas as pd
 
@@ -45,11 +67,21 @@ def collect(out_dir: Path, bids_dir: Path, scans: Sequence[ScanFiles], design: D
     folder = out_dir / "group"
     write_table(folder / "measurements.tsv", measurements, MEASUREMENTS)
     write_table(folder / "quality.tsv", quality_table, QUALITY)
+    write_table(folder / "alternatives.tsv", _alternatives(out_dir, finished, alternatives), SCAN_ALTERNATIVES)
     # Without sessions, a visit is the participant.
     rated = people if visits.empty else _joined(visits, people, ["participant_id"])
     ratings = ratings_table(rated, design)
     if ratings is not None:
         write_table(folder / "ratings.tsv", ratings)
+
+
+def _alternatives(out_dir: Path, keys: Sequence[ScanKey], more: Sequence[dict[str, Any]]) -> "DataFrame":
+    import pandas as pd
+
+    tables = [read_alternatives(out_dir, key).assign(**scan_columns(key)) for key in keys]
+    tables += [pd.DataFrame(list(more))] if more else []
+    found = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(SCAN_ALTERNATIVES))
+    return found[list(SCAN_ALTERNATIVES)]
 
 
 def _columns(rows: Iterable[dict[str, Any]], first: Sequence[str]) -> list[str]:
