@@ -11,13 +11,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
-from scipy.special import gammaln, ndtr, ndtri
+from scipy.special import chdtri, gammaln, ndtr, ndtri, stdtr
 
 from mrspipe.core.arrays import FloatArray
 
-
 _MAX_NEWTON = 50
+_HUGE_T = 3000.0
 # Grid of the prior's variance for the Bayes factor, and the logarithm of its density in log g.
 _STEP = 0.125
 _LOG_G = np.arange(-7.0, 60.0, _STEP)
@@ -80,9 +79,12 @@ def _upper_noncentrality(t: float, df: float, probability: float) -> float:
     """Noncentrality at which statistics up to `t` have a probability, which is below one half.
 
     By definition ``T = (Z + noncentrality) / s``, with ``s`` the root of a mean square with ``df`` degrees of freedom.
-    In ``u = log s`` the average over ``s`` is that of an analytic function which falls off to both sides, so equal steps
-    are exact once they are small against the widths of its two factors.
+    In ``u = log s`` the average over ``s`` is that of an analytic function which falls off to both sides, so equal
+    steps are exact once they are small against the widths of its two factors.
     """
+    if abs(t) > _HUGE_T:  # Z is nothing against the noncentrality.
+        tail = probability if t < 0 else 1 - probability
+        return t * math.sqrt(float(chdtri(df, 1 - tail)) / df)
     step = min(0.12, 0.3 / max(math.sqrt(2 * df), abs(t)))
     u = np.arange(-40.0 / df - 2.0, 8.0 / math.sqrt(df) + 0.5, step)
     s = np.exp(u)
@@ -176,4 +178,4 @@ def jzs_bf01(t: float, n_effective: float, df: float, scale: float) -> float:
 def equivalence_p(estimate: float, standard_error: float, df: float, bound: float) -> float:
     """Two one-sided tests: the p value is small when the true value lies within ``bound`` of zero."""
     lower, upper = (estimate + bound) / standard_error, (estimate - bound) / standard_error
-    return float(max(special.stdtr(df, -lower), special.stdtr(df, upper)))
+    return float(max(stdtr(df, -lower), stdtr(df, upper)))

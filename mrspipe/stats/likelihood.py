@@ -67,7 +67,7 @@ def label_codes(groupings: Sequence[Sequence[object]], n: int) -> IntArray:
 def row_order(codes: IntArray, data: FloatArray) -> IntArray:
     """Order of the rows by block, label and values: sums taken in it do not depend on the order in a table."""
     block = [_connected(codes)] if len(codes) else []
-    return np.lexsort([*data.T[::-1], *codes[::-1], *block])
+    return np.asarray(np.lexsort([*data.T[::-1], *codes[::-1], *block]), dtype=np.int64)
 
 
 def make_blocks(y: FloatArray, X: FloatArray, codes: IntArray, known: FloatArray | None) -> list[Blocks]:
@@ -104,15 +104,15 @@ def _connected(codes: IntArray) -> IntArray:
     """Number of the independent block of each row: rows that share a label, directly or through others, share it."""
     if not len(codes):
         return np.arange(codes.shape[1])
-    block = codes[0]
-    while True:
+    block: IntArray = codes[0]
+    before = None
+    while before is None or not np.array_equal(block, before):
         before = block
         for code in codes:
             least = np.full(int(code.max()) + 1, len(block), dtype=np.int64)
             np.minimum.at(least, code, block)
             block = least[code]
-        if np.array_equal(block, before):
-            return block
+    return block
 
 
 def _patterns(at: IntArray, codes: IntArray, known: FloatArray | None) -> list[tuple[IntArray, FloatArray]]:
@@ -186,7 +186,7 @@ def terms_at(blocks: list[Blocks], variances: FloatArray, n: int, *, restricted:
 
 
 def _sums(blocks: list[Blocks], variances: FloatArray) -> tuple[FloatArray, float, FloatArray, FloatArray]:
-    """``[X y]' M [X y]`` for every ``M`` of ``W``, ``W A_i W``, ``W A_i W A_j W``; log |V|, tr W A_i, tr W A_i W A_j."""
+    """Give ``[X y]' M [X y]`` for ``M`` of ``W``, ``W A_i W``, ``W A_i W A_j W``; ``log |V|``; both sorts of traces."""
     k = len(variances)
     sums: FloatArray | float = 0.0
     log_det, trace, traces = 0.0, np.zeros(k), np.zeros((k, k))

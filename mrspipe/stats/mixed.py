@@ -69,6 +69,8 @@ class MixedFit:
     gradients : real array, shape (n_groupings + 1, n_columns, n_columns)
         Derivatives of `covariance` in the variances.
     n_iterations : int
+    mean_known_variance : float
+        Mean of the sampling variances that were given; 0 without.
     """
 
     coefficients: FloatArray
@@ -81,20 +83,21 @@ class MixedFit:
     observed_information: FloatArray
     gradients: FloatArray
     n_iterations: int
+    mean_known_variance: float = 0.0
 
     @property
     def total_sd(self) -> float:
-        """Standard deviation of a single observation: root of the sum of all variances."""
-        return float(np.sqrt(self.variances.sum()))
+        """Standard deviation of a single observation: root of the sum of all variances, with the known one."""
+        return float(np.sqrt(self.variances.sum() + self.mean_known_variance))
 
     @property
     def shares(self) -> FloatArray:
-        """Share of each component in the sum of all variances.
+        """Share of each component in the sum of all variances, with the known one.
 
         Partial sums are the intraclass correlations: the share of the participants is the correlation of two visits,
         that of participants and visits together the one of two scans in a visit.
         """
-        return np.asarray(self.variances / self.variances.sum(), dtype=np.float64)
+        return np.asarray(self.variances / self.total_sd**2, dtype=np.float64)
 
     def contrast(self, weights: FloatArray) -> tuple[float, float, float]:
         """Estimate, standard error and degrees of freedom of a linear combination of the coefficients.
@@ -158,9 +161,9 @@ class _Problem:
     n_rows: int
     n_variances: int
     scale: float
-    to_X: FloatArray
+    to_columns: FloatArray
     least_squares: FloatArray
-    has_known: bool
+    mean_known: float
     restricted: bool
 
     def terms(self, variances: FloatArray) -> Terms:
@@ -208,10 +211,10 @@ def fit_maximum_likelihood(
     """Fit a linear mixed model by maximum likelihood; parameters and errors are those of `fit_mixed`."""
     problem = _problem(y, X, groupings, known_variance, restricted=False)
     variances, terms, _ = _maximise(problem)
-    scale, to_X = problem.scale, problem.to_X
+    scale, to_columns = problem.scale, problem.to_columns
     return LikelihoodFit(
-        coefficients=scale * to_X @ (problem.least_squares + terms.coefficients),
-        covariance=scale**2 * to_X @ terms.covariance @ to_X.T,
+        coefficients=scale * to_columns @ (problem.least_squares + terms.coefficients),
+        covariance=scale**2 * to_columns @ terms.covariance @ to_columns.T,
         variances=scale**2 * variances,
         log_likelihood=float(terms.log_likelihood - problem.n_rows * np.log(scale)),
     )
@@ -239,7 +242,14 @@ def _problem(
     scale = float(np.sqrt(residual @ residual / (len(y) - X.shape[1])))
     blocks = make_blocks(residual / scale, Q, codes, None if known is None else known / scale**2)
     problem = _Problem(
-        blocks, len(y), len(codes) + 1, scale, np.linalg.inv(R), least_squares / scale, known is not None, restricted
+        blocks,
+        len(y),
+        len(codes) + 1,
+        scale,
+        np.linalg.inv(R),
+        least_squares / scale,
+        0.0 if known is None else float(known.mean()),
+        restricted,
     )
     _refuse_indistinct(problem)
     return problem
@@ -298,7 +308,7 @@ def _improved(
 ) -> tuple[FloatArray, Terms] | None:
     for shrink in 0.5 ** np.arange(30):
         proposed = np.maximum(variances + shrink * step, 0.0)
-        if not problem.has_known:
+        if not problem.mean_known:
             proposed[-1] = max(proposed[-1], 0.05 * variances[-1])
             if proposed[-1] < _NO_RESIDUAL * proposed.sum():
                 raise AnalysisError("The values do not vary within the groups of the model.", code="no-variation")
@@ -328,21 +338,22 @@ def _step(variances: FloatArray, terms: Terms) -> FloatArray:
 
 def _finished(problem: _Problem, variances: FloatArray, terms: Terms, n_iterations: int) -> MixedFit:
     """Add the test's matrices, and return to the units of `y` and the columns of `X`."""
-    C, Phi, scale, to_X = np.linalg.inv(terms.information), terms.covariance, problem.scale, problem.to_X
+    C, Phi, scale, to_columns = np.linalg.inv(terms.information), terms.covariance, problem.scale, problem.to_columns
     PhiP = Phi @ terms.first
     inner = np.tensordot(C, Phi @ terms.second @ Phi, axes=([0, 1], [0, 1]))
     inner -= np.tensordot(C, PhiP[:, None] @ PhiP @ Phi, axes=([0, 1], [0, 1]))
     free = variances > 0
-    to_units = len(Phi) * np.log(scale) + np.log(np.abs(np.diag(to_X))).sum() - problem.n_rows * np.log(scale)
+    to_units = len(Phi) * np.log(scale) + np.log(np.abs(np.diag(to_columns))).sum() - problem.n_rows * np.log(scale)
     return MixedFit(
-        coefficients=scale * to_X @ (problem.least_squares + terms.coefficients),
-        covariance=scale**2 * to_X @ Phi @ to_X.T,
+        coefficients=scale * to_columns @ (problem.least_squares + terms.coefficients),
+        covariance=scale**2 * to_columns @ Phi @ to_columns.T,
         variances=scale**2 * variances,
         log_likelihood=float(terms.log_likelihood + to_units),
         n_iterations=n_iterations,
         largest_score=float(np.abs(terms.score[free]).max(initial=0.0)),
-        adjusted_covariance=scale**2 * to_X @ (Phi + 2 * inner) @ to_X.T,
+        adjusted_covariance=scale**2 * to_columns @ (Phi + 2 * inner) @ to_columns.T,
         variance_covariance=np.asarray(scale**4 * C, dtype=np.float64),
         observed_information=np.asarray(terms.observed_information / scale**4, dtype=np.float64),
-        gradients=to_X @ (PhiP @ Phi) @ to_X.T,
+        gradients=to_columns @ (PhiP @ Phi) @ to_columns.T,
+        mean_known_variance=problem.mean_known,
     )
