@@ -8,6 +8,7 @@ References
 .. [1] Hollander, Wolfe and Chicken 2013, Nonparametric Statistical Methods, doi 10.1002/9781119196037
 .. [2] Kerby 2014, doi 10.2466/11.IT.3.1 (rank-biserial correlation)
 .. [3] Wobbrock et al. 2011, doi 10.1145/1978942.1978963 (aligned rank transform)
+.. [4] Wilson 1927, doi 10.1080/01621459.1927.10502953 (interval of a share)
 """
 
 import math
@@ -38,8 +39,8 @@ class RankTest:
     p_normal, p_uncorrected : float
         Of the normal distribution, with and without the half step towards the centre.
     estimate, ci_low, ci_high : float
-        Hodges-Lehmann: median of all means of two differences, or of all differences between the samples. Limits
-        hold at least the confidence; NaN where there are too few values for it.
+        Hodges-Lehmann: median of all means of two differences, or of all differences between the samples. The limits
+        are the order statistics that the exact distribution without ties leaves; NaN where there are too few values.
     rank_biserial : float
         Share of the ranks, or pairs, for the first minus the share against; -1 to 1.
     n : int
@@ -92,9 +93,9 @@ def signed_rank_test(differences: FloatArray, *, confidence: float = 0.95) -> Ra
     is_exact = n == len(given) and len(set(np.abs(moved).tolist())) == n
     counts = _signed_rank_counts(n)
     p = _exact_p(counts, int(statistic)) if is_exact else p_normal
-    row, column = np.triu_indices(len(given))
-    means = np.sort(0.5 * (given[row] + given[column]))
-    low, high = _limits(means, _signed_rank_counts(len(given)), confidence)
+    row, column = np.triu_indices(n)
+    means = np.sort(0.5 * (moved[row] + moved[column]))
+    low, high = _limits(means, counts, confidence)
     return RankTest(statistic, p, p_normal, p_uncorrected, float(np.median(means)), low, high,
                     2 * statistic / largest - 1, n, is_exact)  # fmt: skip
 
@@ -176,7 +177,7 @@ def _limits(sorted_values: FloatArray, shares: FloatArray, confidence: float) ->
     tail = (1 - confidence) / 2
     # Number of values below the limit: the largest c with P(statistic < c) at most the tail.
     c = int(np.searchsorted(np.cumsum(shares), tail, side="right"))
-    if c < 1 or len(sorted_values) != len(shares) - 1:
+    if c < 1:
         return math.nan, math.nan
     return float(sorted_values[c - 1]), float(sorted_values[-c])
 
