@@ -9,15 +9,19 @@ References
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
-from scipy import stats
-from scipy.integrate import quad
-from scipy.optimize import brentq
-from scipy.special import gammaln
+from scipy.special import chdtri, gammaln, ndtr, ndtri, stdtr
 
 from mrspipe.core.arrays import FloatArray
+
+_MAX_NEWTON = 50
+_HUGE_T = 3000.0
+# Grid of the prior's variance for the Bayes factor, and the logarithm of its density in log g.
+_STEP = 0.125
+_LOG_G = np.arange(-7.0, 60.0, _STEP)
+_G = np.exp(_LOG_G)
+_LOG_PRIOR = -0.5 * (math.log(2 * math.pi) + _LOG_G + 1 / _G)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,24 +72,43 @@ def noncentral_interval(t: float, df: float, confidence: float) -> tuple[float, 
     if not math.isfinite(t):
         return math.nan, math.nan
     tail = (1 - confidence) / 2
-    return _noncentrality(t, df, 1 - tail), _noncentrality(t, df, tail)
+    return -_upper_noncentrality(-t, df, tail), _upper_noncentrality(t, df, tail)
 
 
-def _noncentrality(t: float, df: float, probability: float) -> float:
-    def excess(noncentrality: float) -> float:
-        return float(stats.nct.cdf(t, df, noncentrality)) - probability
+def _upper_noncentrality(t: float, df: float, probability: float) -> float:
+    """Noncentrality at which statistics up to `t` have a probability, which is below one half.
 
-    # The distribution function falls with the noncentrality. Its far tails are inaccurate, so the bracket grows
-    # from t only as far as it must.
-    low = high = t
-    step = 0.25 * math.sqrt(1 + t * t / (2 * df))
-    while excess(low) < 0:
-        low -= step
-    while excess(high) > 0:
-        high += step
-    if not excess(low) * excess(high) <= 0:
-        return math.nan
-    return float(brentq(excess, low, high, xtol=1e-13, rtol=8.9e-16))
+    By definition ``T = (Z + noncentrality) / s``, with ``s`` the root of a mean square with ``df`` degrees of freedom.
+    In ``u = log s`` the average over ``s`` is that of an analytic function which falls off to both sides, so equal
+    steps are exact once they are small against the widths of its two factors.
+    """
+    if abs(t) > _HUGE_T:  # Z is nothing against the noncentrality.
+        tail = probability if t < 0 else 1 - probability
+        return t * math.sqrt(float(chdtri(df, 1 - tail)) / df)
+    step = min(0.12, 0.3 / max(math.sqrt(2 * df), abs(t)))
+    u = np.arange(-40.0 / df - 2.0, 8.0 / math.sqrt(df) + 0.5, step)
+    s = np.exp(u)
+    log_density = df * u - 0.5 * df * s * s
+    kept = log_density > log_density.max() - 40.0
+    s, weights = s[kept], np.exp(log_density[kept] - log_density.max())
+    weights /= weights.sum()
+    target = float(ndtri(probability))
+    low, high = -math.inf, math.inf
+    noncentrality = t - target * math.sqrt(1 + t * t / (2 * df))
+    for _ in range(_MAX_NEWTON):
+        z = t * s - noncentrality
+        below, density = float(weights @ ndtr(z)), float(weights @ np.exp(-0.5 * z * z))
+        low, high = (low, noncentrality) if below < probability else (noncentrality, high)
+        # As a normal quantile the probability is nearly linear in the noncentrality.
+        quantile = float(ndtri(below))
+        rise = math.exp(-0.5 * quantile * quantile)
+        proposed = noncentrality + (quantile - target) * rise / density if min(rise, density) > 0 else math.nan
+        if not low <= proposed <= high:
+            proposed = 0.5 * (max(low, t - 1) + min(high, max(2 * abs(low), abs(t)) + 1))
+        if abs(proposed - noncentrality) < 1e-12 * (1 + abs(noncentrality)):
+            return proposed
+        noncentrality = proposed
+    return math.nan
 
 
 def hedges_g(first: FloatArray, second: FloatArray, confidence: float) -> Effect:
@@ -110,7 +133,10 @@ def cohen_dz(differences: FloatArray, confidence: float) -> Effect:
 
 def pooled_t(first: FloatArray, second: FloatArray) -> float:
     """Student's t statistic of two independent samples."""
-    return float(stats.ttest_ind(first, second).statistic)
+    n_1, n_2 = len(first), len(second)
+    df = n_1 + n_2 - 2
+    variance = ((n_1 - 1) * np.var(first, ddof=1) + (n_2 - 1) * np.var(second, ddof=1)) / df
+    return float((np.mean(first) - np.mean(second)) / np.sqrt(variance * (1 / n_1 + 1 / n_2)))
 
 
 def jzs_bf01(t: float, n_effective: float, df: float, scale: float) -> float:
@@ -140,23 +166,16 @@ def jzs_bf01(t: float, n_effective: float, df: float, scale: float) -> float:
         return math.nan
     alone = (df + 1) / 2 * math.log1p(t * t / df)
 
-    def log_integrand(log_g: float) -> float:
-        inflation = 1 + n_effective * scale**2 * math.exp(log_g)
-        likelihood = -0.5 * math.log(inflation) - (df + 1) / 2 * math.log1p(t * t / (inflation * df)) + alone
-        return likelihood - 0.5 * math.log(2 * math.pi) - 0.5 * log_g - 0.5 * math.exp(-log_g)
-
-    # In log g the prior falls off doubly exponentially below and as exp(-log_g / 2) above.
-    cuts = (-7.0, -2.0, 2.0, 8.0, 25.0, 80.0)
+    # In log g the prior falls off doubly exponentially below and the product as exp(-log_g) above; such an integral of
+    # an analytic function is exact in equal steps well below the distance of its singularities, which is pi / 2.
+    inflation = 1 + n_effective * scale**2 * _G
+    log_integrand = alone - 0.5 * np.log(inflation) - (df + 1) / 2 * np.log1p(t * t / (inflation * df)) + _LOG_PRIOR
     # Divided by its height, the integrand of the largest t does not overflow.
-    height = max(log_integrand(log_g) for log_g in np.arange(cuts[0], cuts[-1], 0.5))
-    parts = [
-        quad(lambda log_g: math.exp(log_integrand(log_g) - height), low, high, epsabs=1e-14, epsrel=1e-11, limit=400)[0]
-        for low, high in pairwise(cuts)
-    ]
-    return math.exp(-height) / float(sum(parts))
+    height = float(log_integrand.max())
+    return math.exp(-height) / (_STEP * float(np.exp(log_integrand - height).sum()))
 
 
 def equivalence_p(estimate: float, standard_error: float, df: float, bound: float) -> float:
     """Two one-sided tests: the p value is small when the true value lies within ``bound`` of zero."""
     lower, upper = (estimate + bound) / standard_error, (estimate - bound) / standard_error
-    return float(max(stats.t.sf(lower, df), stats.t.cdf(upper, df)))
+    return float(max(stdtr(df, -lower), stdtr(df, upper)))

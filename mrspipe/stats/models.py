@@ -3,15 +3,19 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 from mrspipe.core.arrays import FloatArray
 from mrspipe.core.errors import AnalysisError
 from mrspipe.stats.effects import Effect, cohen_dz, hedges_correction, hedges_g, jzs_bf01, pooled_t
+from mrspipe.stats.linear import fit_linear
 from mrspipe.stats.mixed import MixedFit, fit_mixed
+from mrspipe.stats.mixed_tests import FTest, cell_weights, joint_satterthwaite, joint_test
 
+DfMethod = Literal["kenward-roger", "satterthwaite"]
 _NAN = float("nan")
 _NO_EFFECT = Effect("n/a", _NAN, _NAN, _NAN, _NAN)
 
@@ -48,9 +52,9 @@ class TestResult:
 def _t_result(
     estimate: float, error: float, df: float, confidence: float, effect: Effect, bf01: float = _NAN, note: str = ""
 ) -> TestResult:
-    reach = float(stats.t.ppf(0.5 + confidence / 2, df)) * error
+    reach = float(stdtrit(df, 0.5 + confidence / 2)) * error
     t = estimate / error
-    p = float(2 * stats.t.sf(abs(t), df))
+    p = float(2 * stdtr(df, -abs(t)))
     return TestResult(estimate, error, df, t, p, estimate - reach, estimate + reach, effect, bf01, note)
 
 
@@ -71,6 +75,24 @@ def welch_test(first: FloatArray, second: FloatArray, *, confidence: float, jzs_
     bf01 = jzs_bf01(pooled_t(first, second), n_1 * n_2 / (n_1 + n_2), n_1 + n_2 - 2, jzs_scale)
     effect = hedges_g(first, second, confidence)
     return _t_result(float(np.mean(first) - np.mean(second)), math.sqrt(v_1 + v_2), df, confidence, effect, bf01)
+
+
+def student_test(first: FloatArray, second: FloatArray, *, confidence: float) -> TestResult:
+    """Compare the means of two independent samples with a common variance; first minus second.
+
+    Raises
+    ------
+    AnalysisError
+        A sample has fewer than two values, or no value differs from another.
+    """
+    if min(len(first), len(second)) < 2:
+        raise AnalysisError("A comparison of two groups needs at least two participants in each.", code="too-few")
+    n_1, n_2 = len(first), len(second)
+    squares = sum((len(values) - 1) * float(np.var(values, ddof=1)) for values in (first, second))
+    error = math.sqrt(squares / (n_1 + n_2 - 2) * (1 / n_1 + 1 / n_2))
+    _refuse_constant(error**2, np.concatenate([first, second]))
+    difference = float(np.mean(first) - np.mean(second))
+    return _t_result(difference, error, n_1 + n_2 - 2, confidence, hedges_g(first, second, confidence))
 
 
 def paired_test(differences: FloatArray, *, confidence: float, jzs_scale: float) -> TestResult:
@@ -99,7 +121,7 @@ def mean_level(values: FloatArray, *, confidence: float) -> TestResult:
         estimate = float(values[0]) if n else _NAN
         return TestResult(estimate, _NAN, _NAN, _NAN, _NAN, _NAN, _NAN, _NO_EFFECT)
     error = float(np.std(values, ddof=1)) / math.sqrt(n)
-    reach = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * error
+    reach = float(stdtrit(n - 1, 0.5 + confidence / 2)) * error
     mean = float(np.mean(values))
     return TestResult(mean, error, n - 1, _NAN, _NAN, mean - reach, mean + reach, _NO_EFFECT)
 
@@ -127,8 +149,6 @@ def robust_regression(
     AnalysisError
         There are too few values for the covariates, or they cannot be told apart from the factor.
     """
-    import statsmodels.api as sm
-
     X = np.column_stack([np.ones(len(y)), x, *covariates.values()])
     n, p = X.shape
     if n < p + 2:
@@ -137,15 +157,48 @@ def robust_regression(
     spread = np.where(centred.std(axis=0) > 0, centred.std(axis=0), 1.0)
     if np.linalg.matrix_rank(np.column_stack([X[:, 0], centred[:, 1:] / spread[1:]])) < p:
         raise AnalysisError(f"The groups cannot be told apart from {', '.join(covariates)}.", code="rank")
-    fitted = sm.OLS(y, X).fit(cov_type="HC3", use_t=True)
-    leverage = fitted.get_influence().hat_matrix_diag
-    if leverage.max() > 1 - 1e-9:
-        raise AnalysisError("A covariate's level has a single participant, so robust errors do not exist.", code="rank")
-    estimate, sd, correction = float(fitted.params[1]), math.sqrt(fitted.mse_resid), hedges_correction(n - p)
-    result = _t_result(estimate, float(fitted.bse[1]), n - p, confidence, _NO_EFFECT)
+    fitted = fit_linear(y, X)
+    estimate, error = fitted.combination(np.eye(p)[1], "HC3")
+    sd, correction = fitted.residual_sd, hedges_correction(n - p)
+    result = _t_result(estimate, error, n - p, confidence, _NO_EFFECT)
     scale = correction / sd
     effect = Effect("adjusted g", scale * estimate, scale * result.ci_low, scale * result.ci_high, sd)
-    return _t_result(estimate, result.standard_error, n - p, confidence, effect)
+    return _t_result(estimate, error, n - p, confidence, effect)
+
+
+def weighted_test(
+    first: FloatArray,
+    second: FloatArray,
+    known_first: FloatArray,
+    known_second: FloatArray,
+    *,
+    confidence: float,
+) -> TestResult:
+    """Compare the means of two independent samples whose values have known sampling variances; first minus second.
+
+    Participants vary by a variance that is estimated, the same in both groups, and each value by its own on top; the
+    weights are the inverse of their sum. Error and df are those of Kenward and Roger.
+
+    Parameters
+    ----------
+    first, second : real array
+    known_first, known_second : real array
+        Sampling variances, above zero.
+    confidence : float
+
+    Raises
+    ------
+    AnalysisError
+        A sample has fewer than two values, or a variance is missing or not above zero.
+    """
+    if min(len(first), len(second)) < 2:
+        raise AnalysisError("A comparison of two groups needs at least two participants in each.", code="too-few")
+    code = np.repeat([0.5, -0.5], [len(first), len(second)])
+    columns = {"1": np.ones(len(code)), "group": code}
+    known = np.concatenate([known_first, known_second])
+    return mixed_model(np.concatenate([first, second]), columns, {}, known_variance=known).test(
+        "group", confidence=confidence
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,17 +210,62 @@ class MixedModel:
     random: tuple[str, ...]
 
     def test(self, column: str, *, confidence: float) -> TestResult:
-        """Test a coefficient with the error and degrees of freedom of Kenward and Roger.
+        """Test a coefficient with the error and degrees of freedom of Kenward and Roger; see `combination`."""
+        weights = np.array([float(name == column) for name in self.columns])
+        return self.combination(weights, confidence=confidence)
+
+    def combination(self, weights: FloatArray, *, confidence: float, method: DfMethod = "kenward-roger") -> TestResult:
+        """Test a linear combination of the coefficients.
 
         The effect is in units of the standard deviation of a single measurement (root of the sum of all variances);
         its interval takes that standard deviation as known.
+
+        Parameters
+        ----------
+        weights : real array, shape (n_columns,)
+        confidence : float
+        method : str
+            ``kenward-roger`` or ``satterthwaite``.
         """
-        weights = np.array([float(name == column) for name in self.columns])
-        estimate, error, df = self.fit.contrast(weights)
+        compute = {"kenward-roger": self.fit.contrast, "satterthwaite": self.fit.satterthwaite}[method]
+        estimate, error, df = compute(np.asarray(weights, dtype=float))
         result = _t_result(estimate, error, df, confidence, _NO_EFFECT)
         sd = self.fit.total_sd
         effect = Effect("d (total SD)", estimate / sd, result.ci_low / sd, result.ci_high / sd, sd)
         return _t_result(estimate, error, df, confidence, effect, note=self._note())
+
+    def joint(self, columns: Sequence[str], *, method: DfMethod = "kenward-roger") -> FTest:
+        """Test that several coefficients are all zero.
+
+        With codes of plus and minus one half this is the marginal (type III) test of a term.
+        """
+        missing = set(columns) - set(self.columns)
+        if missing or not columns:
+            raise AnalysisError(f"The model has no term {min(missing, default='to test')}.", code="design")
+        L = np.array([[float(name == column) for name in self.columns] for column in columns])
+        return {"kenward-roger": joint_test, "satterthwaite": joint_satterthwaite}[method](self.fit, L)
+
+    def cell_mean(self, levels: Mapping[str, float], *, confidence: float) -> TestResult:
+        """Estimated marginal mean at some levels (codes) of the factors, with equal weights of all others."""
+        return self.combination(cell_weights(self.columns, levels), confidence=confidence)
+
+    def simple_effect(
+        self, of: str, at: Mapping[str, float], *, confidence: float, codes: tuple[float, float] = (-0.5, 0.5)
+    ) -> TestResult:
+        """Difference between the two levels of a factor at some levels of the others.
+
+        Parameters
+        ----------
+        of : str
+            Factor.
+        at : mapping of name to float
+            Codes of the factors that are held; others are averaged with equal weights.
+        confidence : float
+        codes : pair of float
+            Codes of the two levels of the factor; the second minus the first.
+        """
+        low, high = (cell_weights(self.columns, {**at, of: code}) for code in codes)
+        return self.combination(high - low, confidence=confidence)
 
     def _note(self) -> str:
         at_zero = [name for name, v in zip(self.random, self.fit.variances, strict=False) if v == 0]
@@ -175,7 +273,11 @@ class MixedModel:
 
 
 def mixed_model(
-    y: FloatArray, columns: Mapping[str, FloatArray], groupings: Mapping[str, Sequence[object]]
+    y: FloatArray,
+    columns: Mapping[str, FloatArray],
+    groupings: Mapping[str, Sequence[object]],
+    *,
+    known_variance: FloatArray | None = None,
 ) -> MixedModel:
     """Fit a mixed model; random intercepts that the data cannot tell apart are left out, the last one first.
 
@@ -186,6 +288,8 @@ def mixed_model(
         Fixed effects, with the intercept.
     groupings : mapping of name to sequence, each of length n
         Random intercepts, nested in the first.
+    known_variance : real array, shape (n,), optional
+        Sampling variance of each value, for weights as in a random-effects meta-regression.
 
     Raises
     ------
@@ -196,7 +300,7 @@ def mixed_model(
     names = _identifiable(groupings)
     while True:
         try:
-            fit = fit_mixed(y, X, [groupings[name] for name in names])
+            fit = fit_mixed(y, X, [groupings[name] for name in names], known_variance=known_variance)
         except AnalysisError as error:
             if error.code not in {"rank", "not-converged"} or len(names) < 2:
                 raise
