@@ -13,9 +13,11 @@ from mrspipe.io.tables import read_table, write_table
 from mrspipe.pipeline.words import design_in_words
 from mrspipe.report.content import QUANTITIES, Factor, GroupPage, Outcome, SampleCount
 from mrspipe.report.methods_text import MethodsText
-from mrspipe.stats.contrasts import contrast_table, exclusion_table, why_no_group_test
-from mrspipe.stats.design import Design, resolve_contrasts
-from mrspipe.stats.samples import as_measured
+from mrspipe.stats.contrasts import contrast_table
+from mrspipe.stats.design import Design
+from mrspipe.stats.exclusions import exclusion_table, why_no_group_test
+from mrspipe.stats.questions import resolve_contrasts
+from mrspipe.stats.rows import as_measured
 
 if TYPE_CHECKING:
     from pandas import DataFrame

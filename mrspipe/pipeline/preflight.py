@@ -27,7 +27,7 @@ from mrspipe.physics.relaxation import FIELD_T, is_tabulated
 from mrspipe.pipeline.basis import read_basis_once
 from mrspipe.pipeline.examine import ExamineJob, ScanReport, examine, is_current, read_report, unexamined
 from mrspipe.quantify.reference import all_times_stated
-from mrspipe.stats.design import resolve_contrasts
+from mrspipe.stats.questions import resolve_contrasts
 
 Progress = Callable[[str, int, int], None]
 

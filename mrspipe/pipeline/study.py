@@ -38,7 +38,7 @@ from mrspipe.pipeline.preflight import check_scans, write_checks
 from mrspipe.pipeline.provenance import provenance
 from mrspipe.pipeline.scan import ScanJob, ScanOutcome, lost_scan, run_scan
 from mrspipe.pipeline.tables import collect, failures_of, write_failures
-from mrspipe.stats.design import resolve_contrasts
+from mrspipe.stats.questions import resolve_contrasts
 
 Progress = Callable[[str, int, int], None]
 LEVELS = ("participant", "group")
