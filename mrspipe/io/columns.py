@@ -148,7 +148,7 @@ CONTRASTS: Descriptions = {
         "Description": "Which p values are corrected together.",
         "Levels": {
             "primary": "The main contrasts of the outcome.",
-            "secondary": "The other contrasts of the outcome; the other metabolites, each contrast a family of its own.",
+            "secondary": "The other contrasts of the outcome; the other metabolites, a family for each contrast.",
             "none": "Ratings and checks of the design: not corrected.",
         },
     },

@@ -10,7 +10,7 @@ from mrspipe.config import StudyConfig
 from mrspipe.core.results import Failure
 from mrspipe.io.columns import CONTRASTS, EXCLUSIONS
 from mrspipe.io.tables import read_table, write_table
-from mrspipe.pipeline.words import design_in_words
+from mrspipe.pipeline.words import correction_in_words, design_in_words
 from mrspipe.report.content import QUANTITIES, Factor, GroupPage, Outcome, SampleCount
 from mrspipe.report.methods_text import MethodsText
 from mrspipe.stats.contrasts import contrast_table
@@ -53,8 +53,10 @@ class Comparison:
 
     @property
     def models(self) -> list[str]:
-        """Statistical models that were used, each once."""
-        return [str(model) for model in dict.fromkeys(self.contrasts["model"].dropna())]
+        """Statistical models that were used, each once, and how their p values were corrected."""
+        tested = self.contrasts[self.contrasts["estimate"].notna()]
+        models = [str(model) for model in dict.fromkeys(tested["model"].dropna())]
+        return [*models, *correction_in_words(str(text) for text in tested["multiplicity"].dropna())]
 
     def main_rows(self) -> list[dict[str, Any]]:
         """Contrasts of the main outcome and of the ratings."""
@@ -81,13 +83,17 @@ def compare(out_dir: Path, config: StudyConfig) -> Comparison:
         The tables are not there.
     """
     folder = out_dir / "group"
-    measurements, ratings = read_table(folder / "measurements.tsv"), _ratings(folder)
+    write_contrasts(folder, read_table(folder / "measurements.tsv"), _ratings(folder), config)
+    return read_comparison(out_dir, config)
+
+
+def write_contrasts(folder: Path, measurements: "DataFrame", ratings: "DataFrame | None", config: StudyConfig) -> None:
+    """Compute the contrasts of measurements, and write ``contrasts.tsv`` and ``exclusions.tsv``."""
     asked = resolve_contrasts(config.design, config.contrast)
     contrasts = contrast_table(measurements, config.design, asked, config.stats, ratings=ratings)
     exclusions = exclusion_table(measurements, config.design, asked, config.stats)
     write_table(folder / "contrasts.tsv", contrasts, CONTRASTS)
     write_table(folder / "exclusions.tsv", exclusions, EXCLUSIONS)
-    return read_comparison(out_dir, config)
 
 
 def read_comparison(out_dir: Path, config: StudyConfig) -> Comparison:
@@ -99,16 +105,23 @@ def read_comparison(out_dir: Path, config: StudyConfig) -> Comparison:
         The tables are not there.
     """
     folder = out_dir / "group"
-    measurements, contrasts = read_table(folder / "measurements.tsv"), read_table(folder / "contrasts.tsv")
+    quality = read_table(folder / "quality.tsv")
+    return comparison_of(folder, read_table(folder / "measurements.tsv"), quality, _ratings(folder), config)
+
+
+def comparison_of(
+    folder: Path, measurements: "DataFrame", quality: "DataFrame", ratings: "DataFrame | None", config: StudyConfig
+) -> Comparison:
+    """Read the contrasts of measurements, with what they were computed from."""
     design, _ = as_measured(measurements, config.design)
     asked = resolve_contrasts(config.design, config.contrast)
     return Comparison(
         measurements=measurements,
-        quality=read_table(folder / "quality.tsv"),
-        contrasts=contrasts,
+        quality=quality,
+        contrasts=read_table(folder / "contrasts.tsv"),
         exclusions=read_table(folder / "exclusions.tsv"),
-        ratings=_ratings(folder),
-        why_no_test=why_no_group_test(measurements, config.design, asked),
+        ratings=ratings,
+        why_no_test=why_no_group_test(measurements, config.design, asked, config.stats),
         questions={one.name: one.question for one in asked},
         outcome=(design.outcome.metabolite, design.outcome.quantity),
         primary=tuple(
@@ -138,7 +151,7 @@ def group_page(
     """Fill the page of a study."""
     design, _ = as_measured(comparison.measurements, config.design)
     metabolite, quantity = comparison.outcome
-    group = _factor(design, "group")
+    group = _factor(design, "group") or _factor(design, "arm")
     return GroupPage(
         title=title,
         design=(*design_in_words(design), *_why_ratios(config.design, comparison)),
@@ -173,7 +186,7 @@ def _factor(design: Design, name: str) -> Factor | None:
         return None
     # Tables hold sessions with their prefix, designs name them without.
     prefix = "ses-" if found[0].column == "session_id" else ""
-    return Factor(found[0].column, {f"{prefix}{level}": level for level in (found[0].reference, found[0].other)})
+    return Factor(found[0].column, {f"{prefix}{level}": level for level in found[0].levels})
 
 
 def _count(comparison: Comparison, label: str, rows: Any) -> SampleCount:
