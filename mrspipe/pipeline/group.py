@@ -115,13 +115,14 @@ def comparison_of(
     """Read the contrasts of measurements, with what they were computed from."""
     design, _ = as_measured(measurements, config.design)
     asked = resolve_contrasts(config.design, config.contrast)
+    contrasts = read_table(folder / "contrasts.tsv")
     return Comparison(
         measurements=measurements,
         quality=quality,
-        contrasts=read_table(folder / "contrasts.tsv"),
+        contrasts=contrasts,
         exclusions=read_table(folder / "exclusions.tsv"),
         ratings=ratings,
-        why_no_test=why_no_group_test(measurements, config.design, asked, config.stats),
+        why_no_test=why_no_group_test(measurements, config.design, asked, config.stats, results=contrasts),
         questions={one.name: one.question for one in asked},
         outcome=(design.outcome.metabolite, design.outcome.quantity),
         primary=tuple(

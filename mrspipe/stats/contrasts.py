@@ -128,6 +128,18 @@ def computed(table: "DataFrame", design: Design, contrast: ContrastSettings, set
     return outcome
 
 
+def sample_of(table: "DataFrame", design: Design, contrast: ContrastSettings, settings: StatsSettings) -> Sample | None:
+    """Give the scans that a contrast uses, without fitting a model; None where it cannot have any."""
+    if contrast.test != "mixed":
+        return computed(table, design, contrast, settings).sample
+    sample = None
+    try:
+        sample = select(table, design, contrast)
+        return model_data(sample, design)[1]
+    except AnalysisError:
+        return sample
+
+
 def _refuse_few(sample: Sample, contrast: ContrastSettings, settings: StatsSettings) -> None:
     """Each combination of the levels that are compared needs participants."""
     compared = _compared(sample, contrast)

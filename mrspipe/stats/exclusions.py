@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mrspipe.stats.contrasts import computed, contrast_table, subjects_of
+from mrspipe.stats.contrasts import contrast_table, sample_of, subjects_of
 from mrspipe.stats.design import ContrastSettings, Design, StatsSettings
 from mrspipe.stats.questions import resolve_contrasts
 from mrspipe.stats.rows import (
@@ -74,7 +74,7 @@ def _incomplete(
     found = []
     for metabolite, _, table in subjects_of(contrast, design, measurements, None):
         table = table.reset_index(drop=True)
-        sample = computed(table, design, contrast, settings).sample
+        sample = sample_of(table, design, contrast, settings)
         for at, reason in sample.left_out if sample else ():
             place = scan_of(table.loc[at])
             found.append({**place, "metabolite": metabolite, "analysis": contrast.name, "reason": reason})
@@ -86,6 +86,8 @@ def why_no_group_test(
     design: Design,
     contrasts: Sequence[ContrastSettings] = (),
     settings: StatsSettings | None = None,
+    *,
+    results: "DataFrame | None" = None,
 ) -> str | None:
     """Say in plain words why nothing could be tested; None when a test of the outcome was possible.
 
@@ -96,6 +98,8 @@ def why_no_group_test(
     contrasts : sequence of ContrastSettings
         Empty: those that follow from the design.
     settings : StatsSettings, optional
+    results : DataFrame, optional
+        The table of contrasts, where it was computed already.
 
     Returns
     -------
@@ -111,8 +115,10 @@ def why_no_group_test(
     values = measurement_rows(measurements, design, name)
     if not is_usable(values).any():
         return f"No scan has a usable value of {name} ({quantity}). {reasons_in(values)}".strip()
-    table = contrast_table(measurements, design.model_copy(update={"secondary": ()}), contrasts, settings)
-    table = table[table["metabolite"] == name]
+    if results is None:
+        alone = design.model_copy(update={"secondary": ()})
+        results = contrast_table(measurements, alone, contrasts, settings)
+    table = results[results["metabolite"] == name]
     if table["p"].notna().any():
         return None
     problems = list(dict.fromkeys(str(note) for note in table["note"]))

@@ -40,6 +40,12 @@ def test_the_columns_are_those_of_the_table(result):
     assert tuple(result.columns) == COLUMNS
 
 
+def test_nothing_is_refused_in_a_sound_crossover(result):
+    assert result["p"].notna().all()
+    assert (result["n_left_out"] == 0).all()
+    assert (result["n_reference"] + result["n_other"] >= result["n_subjects"]).all()
+
+
 def test_groups_are_compared_at_baseline_under_placebo(result, study):
     row = row_of(result, "patients-controls")
     at = scans(study, task_id="neutral", drug="placebo")
