@@ -160,10 +160,10 @@ def _judged(table: "DataFrame", settings: TableSettings, where: str) -> "DataFra
         text = f"Line {at}, column '{column}': '{shown}' does not say whether the row is included."
         raise InputError(text, where=where, cure="Write pass or fail, or true or false.", code="quality")
     passed = cells.isin(_PASSED)
+    said = f"{column}: " + table[column].astype(str)
     table = table.assign(included=passed, reason=reason)
     silent = ~passed & (table["reason"].astype(str) == MISSING)
-    table.loc[silent, "reason"] = f"{column}: " + table.loc[silent, column].astype(str)
-    return table
+    return table.assign(reason=table["reason"].where(~silent, said))
 
 
 def _refuse_repeated(table: "DataFrame", design: Design, where: str) -> None:
