@@ -120,7 +120,7 @@ def _refuse_blank(table: "DataFrame", column: str, where: str) -> None:
 
 def _numeric_covariates(table: "DataFrame", design: Design, where: str) -> "DataFrame":
     """Covariates are numbers or levels; a column with both is a mistake."""
-    for name in (*design.covariates, *sorted(MEASURED_COLUMNS & set(table.columns))):
+    for name in dict.fromkeys((*design.covariates, *sorted(MEASURED_COLUMNS))):
         if name in table.columns:
             cells = table[name].astype(str)
             if cells.map(lambda cell: bool(_NUMBER.fullmatch(cell))).any():
