@@ -161,17 +161,19 @@ def test_a_misspelt_level_is_one_line_and_nothing_is_written(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_ratings_may_come_from_a_table_of_their_own(tmp_path):
+def test_ratings_may_come_from_a_table_of_their_own_without_the_groups(tmp_path):
     rng = np.random.default_rng(2)
-    tasks = pd.DataFrame([(f"s{i}", task) for i in range(8) for task in ("rest", "cue")], columns=["id", "task"])
-    glu, mood = (tasks.assign(**{name: rng.normal(10, 1, 16)}) for name in ("Glu", "value"))
+    tasks = pd.DataFrame([(f"s{i:02d}", task) for i in range(12) for task in ("rest", "cue")], columns=["id", "task"])
+    glu, mood = (tasks.assign(**{name: rng.normal(10, 1, 24)}) for name in ("Glu", "value"))
+    patients = [f"s{i:02d}" for i in range(6)]
+    glu = glu.assign(group=np.where(glu["id"].isin(patients), "PAT", "HC"))
     glu.to_csv(tmp_path / "glu.tsv", sep="\t", index=False)
     mood.sample(frac=1, random_state=1).to_csv(tmp_path / "mood.csv", index=False)
-    config = """
-        [design]
-        condition = { entity = "task", control = "rest", active = "cue" }
-        ratings = { name = "mood", columns = { rest = "mood_rest", cue = "mood_cue" } }
+    config = f"""{GROUPS}
+        condition = {{ entity = "task", control = "rest", active = "cue" }}
+        ratings = {{ name = "mood", columns = {{ rest = "mood_rest", cue = "mood_cue" }} }}
     """
     found = contrasts_of(tmp_path / "out", tmp_path / "glu.tsv", config, "--ratings", tmp_path / "mood.csv")
-    at = mood.pivot_table("value", "id", "task")
+    at = mood[mood["id"].isin(patients)].pivot_table("value", "id", "task")
     assert found.loc["mood", "p"] == pytest.approx(stats.ttest_rel(at["cue"], at["rest"]).pvalue, rel=1e-8)
+    assert found.loc["mood", "n_subjects"] == 6

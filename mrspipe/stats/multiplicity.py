@@ -92,6 +92,8 @@ def _together(p: Sequence[float], family: Family) -> list[dict[str, Any]]:
 
 def _in_sequence(p: Sequence[float]) -> list[dict[str, Any]]:
     """The running maximum; what could not be computed stops the sequence, as a p value of one."""
+    if len(p) == 1:
+        return [{"p_adjusted": p[0], "multiplicity": _ALONE}] if np.isfinite(p[0]) else [{}]
     largest = np.maximum.accumulate([one if np.isfinite(one) else 1.0 for one in p])
     changes: list[dict[str, Any]] = []
     for i, one in enumerate(p):

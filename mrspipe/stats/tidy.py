@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mrspipe.core.errors import InputError
 from mrspipe.stats.design import MEASURED_COLUMNS, Design, TableSettings
 from mrspipe.stats.factors import label, labels
+from mrspipe.stats.ratings import ratings_table
 from mrspipe.stats.rows import SCAN_COLUMNS
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def measurements_of(table: "DataFrame", design: Design, settings: TableSettings,
         text = f"stats.table names the column '{absent[0]}', which the table does not have."
         cure = f"Its columns are {', '.join(map(str, table.columns))}."
         raise InputError(text, where=where, cure=cure, code="column")
-    table = named(table, settings)
+    table = named(table, design, settings)
     if design.subject not in table.columns:
         cure = "Name it so, or say what it is called in stats.table.columns."
         raise InputError(f"The table has no column '{design.subject}'.", where=where, cure=cure, code="column")
@@ -80,11 +81,12 @@ def measurements_of(table: "DataFrame", design: Design, settings: TableSettings,
     return pd.DataFrame(made[[*SCAN_COLUMNS, *rest]].reset_index(drop=True).replace(MISSING, None))
 
 
-def named(table: "DataFrame", settings: TableSettings) -> "DataFrame":
-    """Give the columns the names that the design uses."""
+def named(table: "DataFrame", design: Design, settings: TableSettings) -> "DataFrame":
+    """Give the columns the names that the analysis uses; those that the design names keep theirs."""
+    kept = {design.subject, *design.columns}
     table = table.rename(columns=settings.columns)
     for name, others in _OTHER_NAMES.items():
-        present = [other for other in table.columns if str(other).lower() in others]
+        present = [other for other in table.columns if str(other).lower() in others and other not in kept]
         if name not in table.columns and present:
             table = table.rename(columns={present[0]: name})
     return table
@@ -206,10 +208,8 @@ def ratings_of(table: "DataFrame", design: Design, settings: TableSettings, *, w
     """
     import pandas as pd
 
-    from mrspipe.stats.ratings import ratings_table
-
     rating = design.ratings
-    table = named(table, settings)
+    table = named(table, design, settings)
     if rating is None or design.subject not in table.columns:
         return None
     table = table.assign(participant_id=table[design.subject])

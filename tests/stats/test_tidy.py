@@ -53,6 +53,14 @@ def test_other_names_of_columns_are_said_in_the_settings():
     assert set(table["participant_id"]) == {"s1", "s2"}
 
 
+def test_a_column_that_the_design_names_keeps_its_name():
+    design = Design(subject="subject", time={"column": "visit", "levels": ["pre", "post"]})
+    table = text_table(("s1", "pre", "9"), ("s1", "post", "8"), columns="subject visit glu")
+    found = made(table, design)
+    assert list(found["visit"]) == ["pre", "post"]
+    assert list(found["subject"]) == list(found["participant_id"]) == ["s1", "s1"]
+
+
 @pytest.mark.parametrize(
     ("columns", "included", "reasons"),
     [
