@@ -73,7 +73,7 @@ class Console:
         self.findings(summary.told)
         self.failures(summary.failures)
         if summary.comparison is not None:
-            self._contrasts(summary.comparison)
+            self.comparison(summary.comparison)
         if summary.group_page is not None:
             self.say(f"Report: {summary.group_page}")
 
@@ -100,7 +100,8 @@ class Console:
             line = f"Failed: {' '.join(names)} ({failure.stage}, {failure.code}): {failure.message}{cure}"
             self._errors.print(escape(line))
 
-    def _contrasts(self, comparison: "Comparison") -> None:
+    def comparison(self, comparison: "Comparison") -> None:
+        """Print the main contrasts, or why there are none."""
         if comparison.why_no_test:
             self.say(f"No group test: {comparison.why_no_test}")
             return

@@ -147,7 +147,7 @@ CONTRASTS: Descriptions = {
     "statistic": "Test statistic.",
     "df": "Degrees of freedom of the test.",
     "p": "Two-sided p value.",
-    "p_adjusted": "p value adjusted for the number of outcomes or comparisons.",
+    "p_adjusted": "p value adjusted as multiplicity says; n/a where it is not.",
     "effect": "Standardised effect size.",
     "effect_name": "Which effect size it is.",
     "effect_ci_low": "Lower end of the 95 % confidence interval of effect.",
@@ -156,6 +156,20 @@ CONTRASTS: Descriptions = {
     "tost_p": "p value of the equivalence test (two one-sided tests).",
     "tost_bound": "Bound of the equivalence test, in the unit of estimate.",
     "note": "What to know about this row, or why it could not be computed.",
+    "n_reference": "Participants with a scan at the level that is subtracted: of the factor between participants where "
+    "one is compared, else of the factor within them.",
+    "n_other": "Participants with a scan at the level from which it is subtracted.",
+    "n_left_out": "Scans at the levels of this contrast that it does not use: without a usable value, or incomplete; "
+    "exclusions.tsv lists them.",
+    "family": {
+        "Description": "Which p values are corrected together.",
+        "Levels": {
+            "primary": "The main contrasts of the outcome.",
+            "secondary": "The other contrasts of the outcome; the other metabolites, a family for each contrast.",
+            "none": "Ratings and checks of the design: not corrected.",
+        },
+    },
+    "multiplicity": "How p_adjusted was computed, and over how many tests.",
 }
 
 ROBUSTNESS: Descriptions = {

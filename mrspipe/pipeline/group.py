@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 from mrspipe import __version__
 from mrspipe.config import StudyConfig
 from mrspipe.core.results import Failure
-from mrspipe.io.columns import CONTRASTS, EXCLUSIONS, ROBUSTNESS, ROBUSTNESS_SUMMARY
+from mrspipe.io.columns import CONTRASTS, EXCLUSIONS, ROBUSTNESS, ROBUSTNESS_SUMMARY, SCAN_ALTERNATIVES
 from mrspipe.io.tables import read_table, write_table
-from mrspipe.pipeline.words import design_in_words
+from mrspipe.pipeline.words import correction_in_words, design_in_words
 from mrspipe.report.content import QUANTITIES, Factor, GroupPage, Outcome, SampleCount
 from mrspipe.report.methods_text import MethodsText
-from mrspipe.stats.contrasts import contrast_table, exclusion_table, why_no_group_test
-from mrspipe.stats.design import Design, resolve_contrasts
+from mrspipe.stats.contrasts import contrast_table
+from mrspipe.stats.design import Design
+from mrspipe.stats.exclusions import exclusion_table, why_no_group_test
+from mrspipe.stats.questions import resolve_contrasts
 from mrspipe.stats.robustness import robustness_summary, robustness_table
-from mrspipe.stats.samples import as_measured
+from mrspipe.stats.rows import as_measured
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -55,8 +57,10 @@ class Comparison:
 
     @property
     def models(self) -> list[str]:
-        """Statistical models that were used, each once."""
-        return [str(model) for model in dict.fromkeys(self.contrasts["model"].dropna())]
+        """Statistical models that were used, each once, and how their p values were corrected."""
+        tested = self.contrasts[self.contrasts["estimate"].notna()]
+        models = [str(model) for model in dict.fromkeys(tested["model"].dropna())]
+        return [*models, *correction_in_words(str(text) for text in tested["multiplicity"].dropna())]
 
     def main_rows(self) -> list[dict[str, Any]]:
         """Contrasts of the main outcome and of the ratings."""
@@ -83,7 +87,12 @@ def compare(out_dir: Path, config: StudyConfig) -> Comparison:
         The tables are not there.
     """
     folder = out_dir / "group"
-    measurements, ratings = read_table(folder / "measurements.tsv"), _ratings(folder)
+    write_contrasts(folder, read_table(folder / "measurements.tsv"), _ratings(folder), config)
+    return read_comparison(out_dir, config)
+
+
+def write_contrasts(folder: Path, measurements: "DataFrame", ratings: "DataFrame | None", config: StudyConfig) -> None:
+    """Compute the contrasts of measurements, and write ``contrasts.tsv`` and ``exclusions.tsv``."""
     asked = resolve_contrasts(config.design, config.contrast)
     contrasts = contrast_table(measurements, config.design, asked, config.stats, ratings=ratings)
     exclusions = exclusion_table(measurements, config.design, asked, config.stats)
@@ -91,7 +100,6 @@ def compare(out_dir: Path, config: StudyConfig) -> Comparison:
     write_table(folder / "exclusions.tsv", exclusions, EXCLUSIONS)
     if config.robustness.enabled:
         _write_robustness(folder, measurements, config)
-    return read_comparison(out_dir, config)
 
 
 def read_comparison(out_dir: Path, config: StudyConfig) -> Comparison:
@@ -103,16 +111,24 @@ def read_comparison(out_dir: Path, config: StudyConfig) -> Comparison:
         The tables are not there.
     """
     folder = out_dir / "group"
-    measurements, contrasts = read_table(folder / "measurements.tsv"), read_table(folder / "contrasts.tsv")
+    quality = read_table(folder / "quality.tsv")
+    return comparison_of(folder, read_table(folder / "measurements.tsv"), quality, _ratings(folder), config)
+
+
+def comparison_of(
+    folder: Path, measurements: "DataFrame", quality: "DataFrame", ratings: "DataFrame | None", config: StudyConfig
+) -> Comparison:
+    """Read the contrasts of measurements, with what they were computed from."""
     design, _ = as_measured(measurements, config.design)
     asked = resolve_contrasts(config.design, config.contrast)
+    contrasts = read_table(folder / "contrasts.tsv")
     return Comparison(
         measurements=measurements,
-        quality=read_table(folder / "quality.tsv"),
+        quality=quality,
         contrasts=contrasts,
         exclusions=read_table(folder / "exclusions.tsv"),
-        ratings=_ratings(folder),
-        why_no_test=why_no_group_test(measurements, config.design, asked),
+        ratings=ratings,
+        why_no_test=why_no_group_test(measurements, config.design, asked, config.stats, results=contrasts),
         questions={one.name: one.question for one in asked},
         outcome=(design.outcome.metabolite, design.outcome.quantity),
         primary=tuple(
@@ -123,7 +139,10 @@ def read_comparison(out_dir: Path, config: StudyConfig) -> Comparison:
 
 
 def _write_robustness(folder: Path, measurements: "DataFrame", config: StudyConfig) -> None:
-    alternatives = read_table(folder / "alternatives.tsv")
+    import pandas as pd
+
+    path = folder / "alternatives.tsv"
+    alternatives = read_table(path) if path.exists() else pd.DataFrame(columns=list(SCAN_ALTERNATIVES))
     asked = resolve_contrasts(config.design, config.contrast, measurements)
     table = robustness_table(measurements, alternatives, config.design, asked, config.stats, config.robustness)
     write_table(folder / "robustness.tsv", table, ROBUSTNESS)
@@ -156,7 +175,7 @@ def group_page(
     """Fill the page of a study."""
     design, _ = as_measured(comparison.measurements, config.design)
     metabolite, quantity = comparison.outcome
-    group = _factor(design, "group")
+    group = _factor(design, "group") or _factor(design, "arm")
     return GroupPage(
         title=title,
         design=(*design_in_words(design), *_why_ratios(config.design, comparison)),
@@ -191,7 +210,7 @@ def _factor(design: Design, name: str) -> Factor | None:
         return None
     # Tables hold sessions with their prefix, designs name them without.
     prefix = "ses-" if found[0].column == "session_id" else ""
-    return Factor(found[0].column, {f"{prefix}{level}": level for level in (found[0].reference, found[0].other)})
+    return Factor(found[0].column, {f"{prefix}{level}": level for level in found[0].levels})
 
 
 def _count(comparison: Comparison, label: str, rows: Any) -> SampleCount:

@@ -26,8 +26,9 @@ from mrspipe.io.tables import MISSING, read_table, table_of, write_table
 from mrspipe.physics.relaxation import FIELD_T, is_tabulated
 from mrspipe.pipeline.basis import read_basis_once
 from mrspipe.pipeline.examine import ExamineJob, ScanReport, examine, is_current, read_report, unexamined
+from mrspipe.pipeline.labels import refuse_unknown_labels
 from mrspipe.quantify.reference import all_times_stated
-from mrspipe.stats.design import resolve_contrasts
+from mrspipe.stats.questions import resolve_contrasts
 
 Progress = Callable[[str, int, int], None]
 
@@ -105,6 +106,8 @@ def check_study(
     read_basis_once(config.basis)
     resolve_contrasts(config.design, config.contrast)
     files = find_scans(bids_dir, selection=selection, derivatives=derivatives)
+    everything = files if selection == Selection() else find_scans(bids_dir, derivatives=derivatives)
+    refuse_unknown_labels(everything, config.design)
     checks = check_scans(files, config, try_basis=True)
     good = [pair for pair in zip(files.scans, checks.reports, strict=True) if pair[0].key not in checks.refused]
     return Preflight(

@@ -28,10 +28,11 @@ from mrspipe.io.bids import (
 )
 from mrspipe.io.derivatives import write_dataset_description
 from mrspipe.io.manifest import fingerprint, is_current, read_manifest, set_aside
-from mrspipe.io.tables import read_json, write_json
+from mrspipe.io.tables import read_json, read_table, write_json
 from mrspipe.pipeline.basis import read_basis_once
 from mrspipe.pipeline.changes import write_scan_changes
 from mrspipe.pipeline.group import Comparison, compare, read_comparison
+from mrspipe.pipeline.labels import refuse_labels_not_in, refuse_unknown_labels
 from mrspipe.pipeline.learning import learn, read_learned
 from mrspipe.pipeline.linewidths import matched_linewidths
 from mrspipe.pipeline.pages import write_pages
@@ -39,7 +40,7 @@ from mrspipe.pipeline.preflight import check_scans, write_checks
 from mrspipe.pipeline.provenance import provenance
 from mrspipe.pipeline.scan import ScanJob, ScanOutcome, lost_scan, run_scan
 from mrspipe.pipeline.tables import collect, failures_of, write_failures
-from mrspipe.stats.design import resolve_contrasts
+from mrspipe.stats.questions import resolve_contrasts
 
 Progress = Callable[[str, int, int], None]
 LEVELS = ("participant", "group")
@@ -108,9 +109,10 @@ def find_study(request: StudyRequest) -> tuple[StudyFiles, StudyFiles]:
     participants(request.bids_dir)
     sessions(request.bids_dir)
     _refuse_mixed_voxels(files, request.config)
-    if request.selection == Selection():
-        return files, files
-    return files, find_scans(request.bids_dir, derivatives=request.derivatives)
+    selects = request.selection != Selection()
+    everything = find_scans(request.bids_dir, derivatives=request.derivatives) if selects else files
+    refuse_unknown_labels(everything, request.config.design)
+    return files, everything
 
 
 def find_refused(request: StudyRequest) -> Mapping[ScanKey, Failure]:
@@ -254,6 +256,8 @@ def compare_again(out_dir: Path, config: str | None) -> StudySummary:
     _check_results(out_dir)
     settings = load_config(config or out_dir / "config.toml")
     if config is not None:
+        measurements = out_dir / "group" / "measurements.tsv"
+        refuse_labels_not_in(read_table(measurements), settings.design, where=str(measurements))
         # The pages are made from what is written here.
         before = load_config(out_dir / "config.toml")
         kept = {"design": settings.design, "contrast": settings.contrast, "stats": settings.stats}

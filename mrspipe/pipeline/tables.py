@@ -18,7 +18,8 @@ from mrspipe.io.derivatives import (
 )
 from mrspipe.io.rows import scan_columns
 from mrspipe.io.tables import MISSING, read_table, write_table
-from mrspipe.stats.design import Design, ratings_table
+from mrspipe.stats.design import Design
+from mrspipe.stats.ratings import ratings_table
 
 if TYPE_CHECKING:
     from pandas import DataFrame

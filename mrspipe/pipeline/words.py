@@ -1,6 +1,6 @@
 """The settings and results of an analysis in words, for the methods text and the reporting checklist."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from mrspipe import __version__
 from mrspipe.basis.settings import BasisSettings
@@ -33,11 +33,37 @@ def _accepted(settings: CheckSettings) -> str:
     return f"; these checks of the data were overridden: {', '.join(settings.accept)}" if settings.accept else ""
 
 
+def correction_in_words(multiplicity: Iterable[str]) -> tuple[str, ...]:
+    """Say how p values were corrected, from the column ``multiplicity`` of the contrasts."""
+    used = list(dict.fromkeys(multiplicity))
+    said = [
+        f"p values of the {text.removeprefix('Holm over ')} together adjusted by the method of Holm"
+        for text in used
+        if text.startswith("Holm over ")
+    ]
+    sequence = [text for text in used if text.startswith("fixed sequence")]
+    if sequence:
+        n = sequence[0].rsplit(" ", maxsplit=1)[-1]
+        said.append(
+            f"the {n} main contrasts tested in a fixed sequence, in which each counts as a finding only if all before "
+            "it do (adjusted p: the largest so far)"
+        )
+    if any(text.startswith("Benjamini-Hochberg") for text in used):
+        said.append(
+            "p values of the other contrasts of the outcome, and of the other metabolites within each contrast, "
+            "adjusted by the method of Benjamini and Hochberg"
+        )
+    return tuple(said)
+
+
 def design_in_words(design: Design) -> tuple[str, ...]:
     """Say what a study compares, a sentence each."""
     sentences = []
     for factor in design.factors:
         pair = f"{factor.other} against {factor.reference}"
+        if len(factor.levels) > 2:
+            sentences.append(f"{len(factor.levels)} visits in the order of time: {', '.join(factor.levels)}.")
+            continue
         sentences.append(_FACTOR_SENTENCES[factor.name].format(pair=pair, column=factor.column))
     outcome = f"The main outcome is {design.outcome.metabolite} ({design.outcome.quantity.replace('_', ' ')})"
     others = f"; also {', '.join(design.secondary)}" if design.secondary else ""
@@ -49,6 +75,7 @@ def design_in_words(design: Design) -> tuple[str, ...]:
 
 _FACTOR_SENTENCES = {
     "group": "Two groups: {pair} (column {column}).",
+    "arm": "Two parallel arms, each participant in one: {pair} (column {column}).",
     "condition": "Two conditions in every participant: {pair}.",
     "treatment": "A crossover of two treatments: {pair}.",
     "time": "Two visits: {pair}.",

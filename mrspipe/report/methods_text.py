@@ -101,6 +101,9 @@ _REFERENCES = (
               "Social Psychological and Personality Science", "8", "355-362", "10.1177/1948550617697177"),
     Reference("Holm1979", "Holm, S.", 1979, "A simple sequentially rejective multiple test procedure",
               "Scandinavian Journal of Statistics", "6", "65-70"),
+    Reference("Westfall2001", "Westfall, P. H. and Krishen, A.", 2001,
+              "Optimally weighted, fixed sequence and gatekeeper multiple testing procedures",
+              "Journal of Statistical Planning and Inference", "99", "25-40", "10.1016/S0378-3758(01)00077-5"),
     Reference("Benjamini1995", "Benjamini, Y. and Hochberg, Y.", 1995,
               "Controlling the false discovery rate: a practical and powerful approach to multiple testing",
               "Journal of the Royal Statistical Society B", "57", "289-300", "10.1111/j.2517-6161.1995.tb02031.x"),
@@ -125,6 +128,7 @@ _CITED_FOR: Mapping[str, str] = {
     r"bayes|\bbf01\b": "Rouder2009",
     r"\btost\b|equivalen": "Lakens2017",
     r"\bholm\b": "Holm1979",
+    r"fixed sequence": "Westfall2001",
     r"\bfdr\b|benjamini": "Benjamini1995",
 }
 

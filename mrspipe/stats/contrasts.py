@@ -1,9 +1,9 @@
 """The table of results: every contrast for every metabolite, what could not be computed with the reason.
 
-Only rows that are included enter. p values of the main contrasts of the outcome are adjusted by Holm's method, all
-others by that of Benjamini and Hochberg; each is one family.
+Only rows that are included enter. `mrspipe.stats.multiplicity` says which p values are corrected together.
 """
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -11,34 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mrspipe.core.errors import AnalysisError
-from mrspipe.stats.design import ContrastSettings, Design, StatsSettings, resolve_contrasts
+from mrspipe.stats.design import ContrastSettings, Design, StatsSettings
 from mrspipe.stats.effects import equivalence_p
-from mrspipe.stats.models import (
-    TestResult,
-    mean_level,
-    mixed_model,
-    paired_test,
-    robust_regression,
-    welch_test,
-)
-from mrspipe.stats.samples import (
-    SCAN_COLUMNS,
-    Sample,
-    as_measured,
-    codes_of,
-    covariate_columns,
-    differences,
-    is_included,
-    is_usable,
-    label_or_missing,
-    measurement_rows,
-    model_data,
-    per_subject,
-    reasons_in,
-    scan_of,
-    select,
-    without_doubtful,
-)
+from mrspipe.stats.factors import Factor
+from mrspipe.stats.identify import run_order_note, what_coincides
+from mrspipe.stats.model_columns import covariate_columns, model_data
+from mrspipe.stats.models import TestResult, mean_level, mixed_model, paired_test, robust_regression, welch_test
+from mrspipe.stats.multiplicity import NOT_ADJUSTED, Family, adjusted
+from mrspipe.stats.questions import resolve_contrasts
+from mrspipe.stats.rows import as_measured, measurement_rows, without_doubtful
+from mrspipe.stats.samples import Sample, codes_of, differences, level_of, per_subject, select
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -46,14 +28,14 @@ if TYPE_CHECKING:
 COLUMNS = (
     *("contrast", "metabolite", "quantity", "model", "n_subjects", "n_scans", "estimate", "se", "ci_low", "ci_high"),
     *("statistic", "df", "p", "p_adjusted", "effect", "effect_name", "effect_ci_low", "effect_ci_high"),
-    *("bf01", "tost_p", "tost_bound", "note"),
+    *("bf01", "tost_p", "tost_bound", "note", "n_reference", "n_other", "n_left_out", "family", "multiplicity"),
 )
 _NAN = float("nan")
 _MISSING = "n/a"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Outcome:
+class Outcome:
     """What a test gave: the model in words, the scans it used, and the result or why there is none."""
 
     model: str
@@ -98,20 +80,30 @@ def contrast_table(
     settings = settings or StatsSettings()
     measurements = measurements if settings.include_doubtful else without_doubtful(measurements)
     design, other_quantity = as_measured(measurements, design)
-    rows, is_primary = [], []
+    rows, families = [], []
     for contrast in resolve_contrasts(design, tuple(contrasts), measurements):
-        for metabolite, quantity, table in _subjects_of(contrast, design, measurements, ratings):
-            outcome = _computed(table, design, contrast, settings)
+        for metabolite, quantity, table in subjects_of(contrast, design, measurements, ratings):
+            outcome = computed(table, design, contrast, settings)
             is_rating = contrast.of == "ratings"
             place = " ".join(filter(None, (_place(design, contrast), "" if is_rating else other_quantity)))
             is_outcome = is_rating or metabolite == design.outcome.metabolite
             bound = contrast.equivalence_bound if is_outcome and (is_rating or not other_quantity) else None
-            rows.append(_row((contrast.name, metabolite, quantity), outcome, place, bound, settings))
-            is_primary.append(bool(contrast.primary) and is_outcome)
-    return pd.DataFrame(_adjusted(rows, is_primary), columns=list(COLUMNS))
+            rows.append(_row((contrast.name, metabolite, quantity), outcome, contrast, place, bound, settings))
+            families.append(_family(contrast, is_outcome=is_outcome))
+    return pd.DataFrame(adjusted(rows, families, settings.multiplicity), columns=list(COLUMNS))
 
 
-def _subjects_of(
+def _family(contrast: ContrastSettings, *, is_outcome: bool) -> Family:
+    if contrast.primary and is_outcome:
+        return Family("primary", "main contrasts")
+    if contrast.of == "ratings" or contrast.check:
+        return Family("none", "")
+    if is_outcome:
+        return Family("secondary", "supporting contrasts")
+    return Family("secondary", "other metabolites", contrast.name)
+
+
+def subjects_of(
     contrast: ContrastSettings, design: Design, measurements: "DataFrame", ratings: "DataFrame | None"
 ) -> list[tuple[str, str, "DataFrame"]]:
     """Give metabolite, quantity and rows of everything that a contrast is computed for."""
@@ -122,61 +114,101 @@ def _subjects_of(
     return [(name, design.outcome.quantity, measurement_rows(measurements, design, name)) for name in chosen]
 
 
-def _computed(table: "DataFrame", design: Design, contrast: ContrastSettings, settings: StatsSettings) -> _Outcome:
+def computed(table: "DataFrame", design: Design, contrast: ContrastSettings, settings: StatsSettings) -> Outcome:
+    """Compute a contrast, or say why it cannot be."""
     sample = None
     try:
         sample = select(table, design, contrast)
-        return _TESTS[str(contrast.test)](sample, design, contrast, settings)
+        _refuse_few(sample, contrast, settings)
+        outcome = _TESTS[str(contrast.test)](sample, design, contrast, settings)
+        sample = outcome.sample or sample
+        _refuse_few(sample, contrast, settings)
     except AnalysisError as error:
-        return _Outcome(_MODELS[str(contrast.test)], sample, None, error.message)
+        return Outcome(_MODELS[str(contrast.test)], sample, None, error.message)
+    return outcome
 
 
-def _welch(sample: Sample, design: Design, contrast: ContrastSettings, settings: StatsSettings) -> _Outcome:
-    table, sample = per_subject(sample, None)
-    codes = codes_of(sample, table, design.factor("group"))
+def sample_of(table: "DataFrame", design: Design, contrast: ContrastSettings, settings: StatsSettings) -> Sample | None:
+    """Give the scans that a contrast uses, without fitting a model; None where it cannot have any."""
+    if contrast.test != "mixed":
+        return computed(table, design, contrast, settings).sample
+    sample = None
+    try:
+        sample = select(table, design, contrast)
+        return model_data(sample, design)[1]
+    except AnalysisError:
+        return sample
+
+
+def _refuse_few(sample: Sample, contrast: ContrastSettings, settings: StatsSettings) -> None:
+    """Each combination of the levels that are compared needs participants."""
+    compared = _compared(sample, contrast)
+    for codes in itertools.product((-0.5, 0.5), repeat=len(compared)):
+        n = sample.n_at({factor.name: code for factor, code in zip(compared, codes, strict=True)})
+        if compared and n < settings.min_per_group:
+            place = " and ".join(f"{f.column} {level_of(f, code)}" for f, code in zip(compared, codes, strict=True))
+            who = f"{'Only ' if n else ''}{n or 'No'} participant{'' if n == 1 else 's'}"
+            has = f"{'has' if n == 1 else 'have'} usable scans with {place}"
+            text = f"{who} {has}; at least {settings.min_per_group} are asked for (stats.min_per_group)."
+            raise AnalysisError(text, code="too-few")
+
+
+def _compared(sample: Sample, contrast: ContrastSettings) -> list[Factor]:
+    return [sample.factor(name) for name in contrast.compare or ()]
+
+
+def _welch(sample: Sample, design: Design, contrast: ContrastSettings, settings: StatsSettings) -> Outcome:
+    (factor,) = _compared(sample, contrast)
+    table, sample = per_subject(sample, None, complete=contrast.complete)
+    codes = codes_of(sample, table, factor)
     values = table.mean(axis=1).to_numpy()
     result = welch_test(
         values[codes > 0], values[codes < 0], confidence=settings.confidence, jzs_scale=settings.jzs_scale
     )
-    return _Outcome(_MODELS["welch"], sample, result)
+    return Outcome(_MODELS["welch"], sample, result)
 
 
-def _ancova(sample: Sample, design: Design, contrast: ContrastSettings, settings: StatsSettings) -> _Outcome:
-    _, sample = per_subject(sample, None)
+def _ancova(sample: Sample, design: Design, contrast: ContrastSettings, settings: StatsSettings) -> Outcome:
+    (factor,) = _compared(sample, contrast)
+    _, sample = per_subject(sample, None, complete=contrast.complete)
     covariates, sample, note = covariate_columns(sample, design.covariates)
-    table, sample = per_subject(sample, None)
-    codes = codes_of(sample, table, design.factor("group"))
-    if min((codes > 0).sum(), (codes < 0).sum()) < 2:
-        raise AnalysisError("A group has fewer than two participants with all covariates.", code="too-few")
+    _refuse_few(sample, contrast, settings)
+    table, sample = per_subject(sample, None, complete=contrast.complete)
+    codes = codes_of(sample, table, factor)
+    if said := what_coincides({f"the {factor.name}": codes, **covariates}):
+        raise AnalysisError(f"{said[0].upper()}{said[1:]}.", code="rank")
     values = table.mean(axis=1).to_numpy()
     result = robust_regression(values, codes, covariates, confidence=settings.confidence)
-    model = f"linear regression: group + {' + '.join(design.covariates)}; HC3 errors, t test"
-    return _Outcome(model, sample, replace(result, note=note))
+    model = f"linear regression: {factor.name} + {' + '.join(design.covariates)}; HC3 errors, t test"
+    return Outcome(model, sample, replace(result, note=note))
 
 
-def _paired(sample: Sample, design: Design, contrast: ContrastSettings, settings: StatsSettings) -> _Outcome:
-    (name,) = contrast.compare or ()
-    table, sample = per_subject(sample, design.factor(name))
+def _paired(sample: Sample, design: Design, contrast: ContrastSettings, settings: StatsSettings) -> Outcome:
+    (factor,) = _compared(sample, contrast)
+    table, sample = per_subject(sample, factor, complete=contrast.complete)
     result = paired_test(differences(table), confidence=settings.confidence, jzs_scale=settings.jzs_scale)
-    return _Outcome(_MODELS["paired"], sample, result)
+    return Outcome(_MODELS["paired"], sample, result)
 
 
-def _mixed(sample: Sample, design: Design, contrast: ContrastSettings, settings: StatsSettings) -> _Outcome:
+def _mixed(sample: Sample, design: Design, contrast: ContrastSettings, settings: StatsSettings) -> Outcome:
     data, sample = model_data(sample, design)
     model = mixed_model(data.y, data.columns, data.groupings)
     random = " + ".join(f"(1 | {name})" for name in model.random) or "no random effect"
     column = ":".join(factor.name for factor in sample.factors if factor.name in (contrast.compare or ()))
     result = model.test(column, confidence=settings.confidence)
-    return _Outcome(f"mixed model: {data.formula} + {random}; REML, Kenward-Roger", sample, result)
+    if "treatment" in (contrast.compare or ()) and not design.period:
+        note = f"The design names no period: a difference between the visits is not in the model. {result.note}"
+        result = replace(result, note=note.strip())
+    return Outcome(f"mixed model: {data.formula} + {random}; REML, Kenward-Roger", sample, result)
 
 
-def _mean(sample: Sample, design: Design, contrast: ContrastSettings, settings: StatsSettings) -> _Outcome:
+def _mean(sample: Sample, design: Design, contrast: ContrastSettings, settings: StatsSettings) -> Outcome:
     table, sample = per_subject(sample, None)
     result = mean_level(table.mean(axis=1).to_numpy(), confidence=settings.confidence)
-    return _Outcome(_MODELS["mean"], sample, replace(result, note="There is nothing to compare with: no test."))
+    return Outcome(_MODELS["mean"], sample, replace(result, note="There is nothing to compare with: no test."))
 
 
-_TESTS: Mapping[str, Callable[[Sample, Design, ContrastSettings, StatsSettings], _Outcome]] = {
+_TESTS: Mapping[str, Callable[[Sample, Design, ContrastSettings, StatsSettings], Outcome]] = {
     "welch": _welch,
     "ancova": _ancova,
     "paired": _paired,
@@ -199,13 +231,18 @@ def _place(design: Design, contrast: ContrastSettings) -> str:
 
 
 def _row(
-    names: tuple[str, str, str], outcome: _Outcome, place: str, bound: float | None, settings: StatsSettings
+    names: tuple[str, str, str],
+    outcome: Outcome,
+    contrast: ContrastSettings,
+    place: str,
+    bound: float | None,
+    settings: StatsSettings,
 ) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(COLUMNS, _NAN)
-    row |= {**dict(zip(COLUMNS, names, strict=False)), "model": outcome.model}
-    row |= {"n_subjects": 0, "n_scans": 0, "effect_name": _MISSING, "note": outcome.note}
+    row |= {**dict(zip(COLUMNS, names, strict=False)), "model": outcome.model, "multiplicity": NOT_ADJUSTED}
+    row |= {"n_subjects": 0, "n_scans": 0, "n_left_out": 0, "effect_name": _MISSING, "note": outcome.note}
     if outcome.sample is not None:
-        row |= {"n_subjects": outcome.sample.n_subjects, "n_scans": outcome.sample.n_scans}
+        row |= _counts(outcome.sample, contrast)
     if outcome.result is None or outcome.sample is None:
         return row
     found, effect = outcome.result, outcome.result.effect
@@ -215,7 +252,8 @@ def _row(
         "effect_name": effect.name, "effect_ci_low": effect.ci_low, "effect_ci_high": effect.ci_high,
         "bf01": found.bf01,
     }  # fmt: skip
-    notes = [place, found.note, _left_out_note(outcome.sample)]
+    order = [run_order_note(outcome.sample.rows, factor) for factor in _compared(outcome.sample, contrast)]
+    notes = [place, found.note, *order, _left_out_note(outcome.sample)]
     if np.isfinite(found.p):
         width = bound or settings.equivalence_bound_sd * effect.sd
         row |= {"tost_bound": width, "tost_p": equivalence_p(found.estimate, found.standard_error, found.df, width)}
@@ -223,117 +261,20 @@ def _row(
     return row | {"note": " ".join(text for text in notes if text)}
 
 
+def _counts(sample: Sample, contrast: ContrastSettings) -> dict[str, float]:
+    """Participants and scans; the two sides are those of the factor between participants, if one is compared."""
+    counts: dict[str, float] = {
+        "n_subjects": sample.n_subjects,
+        "n_scans": sample.n_scans,
+        "n_left_out": sample.n_left_out,
+    }
+    compared = sorted(_compared(sample, contrast), key=lambda factor: not factor.is_between)
+    if compared:
+        reference, other = (sample.n_at({compared[0].name: code}) for code in (-0.5, 0.5))
+        counts |= {"n_reference": reference, "n_other": other}
+    return counts
+
+
 def _left_out_note(sample: Sample) -> str:
     n = len(sample.left_out)
     return f"{n} scan{'s' if n > 1 else ''} left out as incomplete." if n else ""
-
-
-def _adjusted(rows: list[dict[str, Any]], is_primary: list[bool]) -> list[dict[str, Any]]:
-    from statsmodels.stats.multitest import multipletests
-
-    for primary, method, words in (
-        (True, "holm", "p adjusted by Holm over {} main contrasts."),
-        (False, "fdr_bh", "p adjusted by Benjamini-Hochberg over {} further tests."),
-    ):
-        family = [i for i, row in enumerate(rows) if is_primary[i] is primary and np.isfinite(row["p"])]
-        if not family:
-            continue
-        adjusted = multipletests([rows[i]["p"] for i in family], method=method)[1]
-        for i, p in zip(family, adjusted, strict=True):
-            note = f"{rows[i]['note']} {words.format(len(family))}".strip() if len(family) > 1 else rows[i]["note"]
-            rows[i] = rows[i] | {"p_adjusted": float(p), "note": note}
-    return rows
-
-
-def exclusion_table(
-    measurements: "DataFrame",
-    design: Design,
-    contrasts: Sequence[ContrastSettings] = (),
-    settings: StatsSettings | None = None,
-) -> "DataFrame":
-    """List what was left out: rows that are not included, and scans that a contrast could not use.
-
-    Parameters
-    ----------
-    measurements : DataFrame
-    design : Design
-    contrasts : sequence of ContrastSettings
-        Empty: those that follow from the design.
-    settings : StatsSettings, optional
-
-    Returns
-    -------
-    DataFrame
-        ``participant_id session_id task_id run metabolite analysis reason``; only metabolites and the quantity of the
-        design. ``analysis`` is ``all`` or the name of a contrast.
-    """
-    import pandas as pd
-
-    settings = settings or StatsSettings()
-    measurements = measurements if settings.include_doubtful else without_doubtful(measurements)
-    design, _ = as_measured(measurements, design)
-    found: list[dict[str, str]] = []
-    for metabolite in design.metabolites:
-        table = measurement_rows(measurements, design, metabolite)
-        unused = table[~is_usable(table)]
-        for (_, row), included in zip(unused.iterrows(), is_included(unused), strict=True):
-            reason = label_or_missing(row.get("reason"))
-            if reason == _MISSING:
-                reason = "there is no value" if included else "marked as not included"
-            found.append({**scan_of(row), "metabolite": metabolite, "analysis": "all", "reason": reason})
-    for contrast in resolve_contrasts(design, tuple(contrasts), measurements):
-        if contrast.of == "metabolites":
-            found += _incomplete(measurements, design, contrast)
-    columns = [*SCAN_COLUMNS, "metabolite", "analysis", "reason"]
-    table = pd.DataFrame(found, columns=columns)
-    return table.sort_values(["analysis", "metabolite", *SCAN_COLUMNS], kind="stable").reset_index(drop=True)
-
-
-def _incomplete(measurements: "DataFrame", design: Design, contrast: ContrastSettings) -> list[dict[str, str]]:
-    found = []
-    for metabolite, _, table in _subjects_of(contrast, design, measurements, None):
-        table = table.reset_index(drop=True)
-        sample = _computed(table, design, contrast, StatsSettings()).sample
-        for at, reason in sample.left_out if sample else ():
-            place = scan_of(table.loc[at])
-            found.append({**place, "metabolite": metabolite, "analysis": contrast.name, "reason": reason})
-    return found
-
-
-def why_no_group_test(
-    measurements: "DataFrame", design: Design, contrasts: Sequence[ContrastSettings] = ()
-) -> str | None:
-    """Say in plain words why nothing could be tested; None when a test of the outcome was possible.
-
-    Parameters
-    ----------
-    measurements : DataFrame
-    design : Design
-    contrasts : sequence of ContrastSettings
-        Empty: those that follow from the design.
-
-    Returns
-    -------
-    str or None
-    """
-    if not design.factors:
-        return (
-            "The design names neither groups nor conditions, treatments or times, so there is nothing to compare. "
-            "Add design.group, design.condition, design.treatment or design.time to the configuration."
-        )
-    design, _ = as_measured(measurements, design)
-    name, quantity = design.outcome.metabolite, design.outcome.quantity
-    values = measurement_rows(measurements, design, name)
-    if not is_usable(values).any():
-        return f"No scan has a usable value of {name} ({quantity}). {reasons_in(values)}".strip()
-    table = contrast_table(measurements, design.model_copy(update={"secondary": ()}), contrasts)
-    table = table[table["metabolite"] == name]
-    if table["p"].notna().any():
-        return None
-    problems = list(dict.fromkeys(str(note) for note in table["note"]))
-    return f"The design compares {_compared(design)}. {' '.join(problems)}"
-
-
-def _compared(design: Design) -> str:
-    words = {"group": "patients ({}) with controls ({})"}
-    return " and ".join(words.get(f.name, "{} with {}").format(f.other, f.reference) for f in design.factors)

@@ -1,4 +1,4 @@
-"""The parts of a study's design: factors with their two levels, the outcome, the rating."""
+"""The parts of a study's design: factors with their levels, the outcome, the rating."""
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -10,7 +10,7 @@ from mrspipe.settings import Settings
 if TYPE_CHECKING:
     from pandas import Series
 
-FactorName = Literal["group", "condition", "treatment", "time"]
+FactorName = Literal["group", "arm", "condition", "treatment", "time", "sequence"]
 ENTITY_COLUMNS = {"task": "task_id", "session": "session_id", "run": "run"}
 
 
@@ -89,13 +89,22 @@ class Treatment(_Source):
     """Column with the number of the visit in time."""
 
 
-class Time(_Source):
-    """Visits before and after something that happens to everybody."""
+class Arm(Settings):
+    """Parallel arms: every participant gets one of two treatments, throughout."""
 
-    before: Label
-    """Level of the first visit."""
-    after: Label
-    """Level of the second visit."""
+    column: str = "arm"
+    """Column of participants.tsv."""
+    control: Label
+    """Level of the placebo."""
+    active: Label
+    """Level of the treatment."""
+
+
+class Time(_Source):
+    """Visits in the order of time, the same for everybody: before and after something, or more of them."""
+
+    levels: Annotated[tuple[Label, ...], Field(min_length=2)]
+    """Levels in the order of time; the first is the one that the others are compared with."""
 
 
 class OutcomeSettings(Settings):
@@ -123,7 +132,20 @@ class Factor(Settings):
     """Role in the design."""
     column: str
     """Column of the tables."""
-    reference: str
-    """Level that is subtracted."""
-    other: str
-    """Level from which it is subtracted."""
+    levels: tuple[str, ...]
+    """Levels: the reference first; two, but for the time, which may have more."""
+
+    @property
+    def reference(self) -> str:
+        """Level that is subtracted."""
+        return self.levels[0]
+
+    @property
+    def other(self) -> str:
+        """Level from which it is subtracted: the last."""
+        return self.levels[-1]
+
+    @property
+    def is_between(self) -> bool:
+        """Whether a participant has one level only."""
+        return self.name in {"group", "arm", "sequence"}

@@ -112,13 +112,13 @@ def fit_linear(y: FloatArray, X: FloatArray) -> LinearFit:
     Q, R = np.linalg.qr(X)
     pseudo_inverse = np.linalg.solve(R, Q.T)
     residuals = y - Q @ (Q.T @ y)
-    total = y - y.mean()
+    total = float(np.sum((y - y.mean()) ** 2))
     return LinearFit(
         coefficients=pseudo_inverse @ y,
         residuals=residuals,
         leverages=np.sum(Q**2, axis=1),
         pseudo_inverse=pseudo_inverse,
-        r_squared=float(1 - residuals @ residuals / (total @ total)),
+        r_squared=float(1 - residuals @ residuals / total) if total else float("nan"),
     )
 
 

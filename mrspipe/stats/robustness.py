@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from mrspipe.settings import Settings
 from mrspipe.stats.contrasts import contrast_table
-from mrspipe.stats.design import ContrastSettings, Design, StatsSettings, resolve_contrasts
-from mrspipe.stats.samples import SCAN_COLUMNS, as_measured, is_usable, measurement_rows
+from mrspipe.stats.design import ContrastSettings, Design, StatsSettings
+from mrspipe.stats.questions import resolve_contrasts
+from mrspipe.stats.rows import SCAN_COLUMNS, as_measured, is_usable, measurement_rows
 
 if TYPE_CHECKING:
     from pandas import DataFrame

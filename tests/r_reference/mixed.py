@@ -5,10 +5,10 @@ from functools import partial
 
 import numpy as np
 
+from mrspipe.stats.adjustment import holm
 from mrspipe.stats.mixed import fit_maximum_likelihood
 from mrspipe.stats.mixed_tests import likelihood_ratio, profile_interval, wald_z
 from mrspipe.stats.models import mixed_model
-from mrspipe.stats.multiplicity import holm
 from mrspipe.stats.ranks import aligned_ranks
 from r_reference.samples import equivalence, fields
 from r_reference.tables import at, column, r_name

@@ -6,13 +6,13 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from mrspipe.stats.adjustment import benjamini_hochberg, bonferroni, hochberg, holm
 from mrspipe.stats.association import leave_one_out, partial_spearman, pearson, spearman
 from mrspipe.stats.counts import chi2_test, exact_test, fisher_test
 from mrspipe.stats.crossover import crossover_tests
 from mrspipe.stats.effects import cohen_dz, equivalence_p, hedges_correction, hedges_g, jzs_bf01, pooled_t
 from mrspipe.stats.linear import adjusted_weights, fit_linear, term_test
 from mrspipe.stats.models import mean_level, paired_test, robust_regression, student_test, welch_test
-from mrspipe.stats.multiplicity import benjamini_hochberg, bonferroni, hochberg, holm
 from mrspipe.stats.ranks import rank_sum_test, signed_rank_test
 from mrspipe.stats.resampling import permutation_drawn, permutation_exact, sign_flip_exact
 from r_reference.tables import at, groups, pairs

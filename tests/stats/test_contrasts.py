@@ -5,11 +5,14 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from mrspipe.stats.contrasts import COLUMNS, contrast_table, exclusion_table, why_no_group_test
-from mrspipe.stats.design import ContrastSettings, Design, StatsSettings, ratings_table
+from mrspipe.stats.contrasts import COLUMNS, contrast_table
+from mrspipe.stats.design import ContrastSettings, Design, StatsSettings
+from mrspipe.stats.exclusions import exclusion_table, why_no_group_test
+from mrspipe.stats.ratings import ratings_table
 
 GROUPS = {"group": {"control": "HC", "patient": "CAI"}}
-PRE_POST = {"time": {"entity": "session", "before": "1", "after": "2"}}
+FEW = StatsSettings(min_per_group=2)
+PRE_POST = {"time": {"entity": "session", "levels": ["1", "2"]}}
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +38,12 @@ def scans(study, **where):
 
 def test_the_columns_are_those_of_the_table(result):
     assert tuple(result.columns) == COLUMNS
+
+
+def test_nothing_is_refused_in_a_sound_crossover(result):
+    assert result["p"].notna().all()
+    assert (result["n_left_out"] == 0).all()
+    assert (result["n_reference"] + result["n_other"] >= result["n_subjects"]).all()
 
 
 def test_groups_are_compared_at_baseline_under_placebo(result, study):
@@ -112,7 +121,7 @@ def test_repeated_runs_count_once():
         ]
     )
     twice = pd.concat([once.assign(value=once["value"] - 0.5), once.assign(run="2", value=once["value"] + 0.5)])
-    a, b = (row_of(contrast_table(table, Design(**GROUPS)), "patients-controls") for table in (once, twice))
+    a, b = (row_of(contrast_table(table, Design(**GROUPS), (), FEW), "patients-controls") for table in (once, twice))
     assert (a["estimate"], a["p"]) == pytest.approx((b["estimate"], b["p"]), rel=1e-12)
     assert (a["n_subjects"], b["n_subjects"], a["n_scans"], b["n_scans"]) == (8, 8, 8, 16)
 
@@ -160,18 +169,61 @@ def test_rows_that_are_not_included_are_listed_with_their_reason(design, study):
     assert set(everywhere["reason"]) == {"line width 0.12 ppm"}
 
 
-def test_main_questions_are_adjusted_by_holm_and_the_rest_by_false_discovery_rate(result):
-    table = result
-    main = table[
-        (table["metabolite"] == "Glu")
-        & table["contrast"].isin(["patients-controls", "cue-baseline", "group-by-cue", "nac-placebo"])
-    ]
+MAIN = ("patients-controls", "cue-baseline", "group-by-cue", "nac-placebo")
+
+
+def test_main_questions_are_adjusted_by_holm(result):
+    main = result[(result["metabolite"] == "Glu") & result["contrast"].isin(MAIN)]
     order = np.sort(main["p"])
     holm = np.minimum(1, np.maximum.accumulate(order * [4, 3, 2, 1]))
     np.testing.assert_allclose(np.sort(main["p_adjusted"]), holm, rtol=1e-12)
     assert main["note"].str.contains("Holm over 4").all()
-    rest = table.drop(index=main.index).dropna(subset="p")
+    assert set(main["family"]) == {"primary"}
+    assert set(main["multiplicity"]) == {"Holm over 4 main contrasts"}
+
+
+def test_supporting_contrasts_of_the_outcome_are_one_family_of_false_discoveries(result):
+    checks = result["contrast"].isin(["carry-over", "craving", "craving-group-by-cue"])
+    rest = result[(result["metabolite"] == "Glu") & ~result["contrast"].isin(MAIN) & ~checks]
     np.testing.assert_allclose(rest["p_adjusted"], stats.false_discovery_control(rest["p"]), rtol=1e-12)
+    assert set(rest["family"]) == {"secondary"}
+    assert result.loc[checks, "p_adjusted"].isna().all()
+    assert set(result.loc[checks, "family"]) == {"none"}
+
+
+def test_other_metabolites_are_a_family_of_their_own_within_each_question(study):
+    rng = np.random.default_rng(8)
+    glu = study[study["metabolite"] == "Glu"]
+    others = [glu.assign(metabolite=name, value=glu["value"] + rng.normal(0, 1, len(glu))) for name in ("A", "B", "C")]
+    design = Design(**GROUPS, secondary=["A", "B", "C"])
+    table = contrast_table(pd.concat([glu, *others]), design)
+    rest = table[table["metabolite"] != "Glu"]
+    np.testing.assert_allclose(rest["p_adjusted"], stats.false_discovery_control(rest["p"]), rtol=1e-12)
+    assert set(rest["multiplicity"]) == {"Benjamini-Hochberg over 3 other metabolites"}
+    alone = table[table["metabolite"] == "Glu"].iloc[0]
+    assert (alone["p_adjusted"], alone["family"]) == (alone["p"], "primary")
+
+
+def test_in_a_fixed_sequence_a_contrast_is_as_weak_as_the_weakest_before_it(design, study):
+    settings = StatsSettings(multiplicity="fixed-sequence")
+    small = design.model_copy(update={"secondary": ()})
+    table = contrast_table(study, small, only(*MAIN), settings).set_index("contrast")
+    assert list(table["p_adjusted"]) == [max(table["p"].iloc[: i + 1]) for i in range(4)]
+    assert list(table["multiplicity"]) == [f"fixed sequence, {i} of 4" for i in (1, 2, 3, 4)]
+    assert "adjusted p is the largest of those so far" in table.loc["nac-placebo", "note"]
+    backwards = contrast_table(study, small, only(*reversed(MAIN)), settings).set_index("contrast")
+    assert backwards.loc["patients-controls", "p_adjusted"] == max(table["p"])
+
+
+def test_a_contrast_that_could_not_be_computed_stops_the_fixed_sequence(design, study):
+    settings = StatsSettings(multiplicity="fixed-sequence")
+    patients = study[study["group"] == "CAI"]
+    asked = only("patients-controls", "cue-baseline")
+    table = contrast_table(patients, design.model_copy(update={"secondary": ()}), asked, settings)
+    first, second = table.to_dict("records")
+    assert np.isnan(first["p_adjusted"])
+    assert (second["p"] < 0.05, second["p_adjusted"]) == (True, 1.0)
+    assert "could not be computed" in second["note"]
 
 
 def test_a_bound_in_the_unit_of_the_outcome_replaces_the_one_in_standard_deviations(design, study):
@@ -239,7 +291,7 @@ def _other_spelling(study):
     [
         (_without_group_column, "participants.tsv has no column 'group'"),
         (_one_group, r"group 'CAI' \(there is HC\)"),
-        (_two_people, "at least two participants in each"),
+        (_two_people, r"Only 1 participant has usable scans with group HC; at least 5 are asked for"),
         (_one_person, "group 'HC'"),
         (_nothing_usable, "no water reference"),
         (_other_spelling, r"there is cai, hc"),

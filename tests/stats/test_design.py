@@ -6,14 +6,9 @@ import pytest
 
 from mrspipe.core.errors import ConfigError
 from mrspipe.settings import parse_settings, read_toml
-from mrspipe.stats.design import (
-    ContrastSettings,
-    Design,
-    StatsSettings,
-    default_contrasts,
-    ratings_table,
-    resolve_contrasts,
-)
+from mrspipe.stats.design import ContrastSettings, Design, StatsSettings
+from mrspipe.stats.questions import default_contrasts, resolve_contrasts
+from mrspipe.stats.ratings import ratings_table
 
 CONFIGS = sorted(path for path in (Path(__file__).parents[2] / "configs").glob("*.toml") if "design" in read_toml(path))
 
@@ -25,14 +20,18 @@ def names(contrasts):
 def test_the_full_design_asks_the_questions_of_the_study(design):
     asked = default_contrasts(design)
     assert names(asked) == [
-        "patients-controls", "patients-controls-adjusted", "cue-baseline", "cue-baseline-visits",
-        "cue-baseline-controls", "cue-baseline-all", "group-by-cue", "nac-placebo", "nac-placebo-patients",
-        "nac-placebo-paired", "group-by-nac", "cue-by-nac", "group-by-cue-by-nac", "craving", "craving-group-by-cue",
+        "patients-controls", "patients-controls-adjusted", "patients-controls-visits", "patients-controls-cue",
+        "cue-baseline", "cue-baseline-visits", "cue-baseline-controls", "cue-baseline-all", "group-by-cue",
+        "group-by-cue-visits", "nac-placebo", "nac-placebo-patients", "nac-placebo-paired", "group-by-nac",
+        "cue-by-nac", "group-by-cue-by-nac", "carry-over", "craving", "craving-group-by-cue",
     ]  # fmt: skip
     primary = [one.name for one in asked if one.primary]
     assert primary == ["patients-controls", "cue-baseline", "group-by-cue", "nac-placebo"]
     assert asked[0].within == {"condition": "neutral", "treatment": "placebo"}
-    assert asked[2].within == {"group": "CAI", "treatment": "placebo"}
+    by_name = {one.name: one for one in asked}
+    assert by_name["cue-baseline"].within == {"group": "CAI", "treatment": "placebo"}
+    assert by_name["patients-controls-visits"].within == {"condition": "neutral"}
+    assert [one.name for one in asked if one.check] == ["carry-over"]
     assert all(one.question.endswith("?") for one in asked)
 
 
@@ -41,7 +40,7 @@ def test_the_full_design_asks_the_questions_of_the_study(design):
     [
         ({}, ["mean"]),
         ({"group": {"control": "HC", "patient": "PAT"}}, ["patients-controls"]),
-        ({"time": {"entity": "session", "before": "pre", "after": "post"}}, ["post-pre"]),
+        ({"time": {"entity": "session", "levels": ["pre", "post"]}}, ["post-pre"]),
         ({"condition": {"column": "state", "control": "rest", "active": "task"}}, ["task-baseline"]),
         (
             {"treatment": {"column": "drug", "control": "placebo", "active": "nac"}},
@@ -122,7 +121,7 @@ def test_where_a_whole_level_is_missing_the_interaction_is_listed_all_the_same(d
 def test_numbers_and_prefixed_labels_name_levels():
     design = Design(
         group={"column": "patient", "control": 0, "patient": 1},
-        time={"entity": "session", "before": "ses-1", "after": 2},
+        time={"entity": "session", "levels": ["ses-1", 2]},
     )
     assert [(one.reference, one.other) for one in design.factors] == [("0", "1"), ("1", "2")]
 

@@ -3,9 +3,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from mrspipe.stats.contrasts import contrast_table, exclusion_table, why_no_group_test
+from mrspipe.stats.contrasts import contrast_table
 from mrspipe.stats.design import ContrastSettings, Design, StatsSettings
-from mrspipe.stats.samples import as_measured, is_usable
+from mrspipe.stats.exclusions import exclusion_table, why_no_group_test
+from mrspipe.stats.rows import as_measured, is_usable
 
 GROUPS = Design(group={"control": "HC", "patient": "PAT"})
 PATIENTS = [8.0, 9.0, 10.0, 11.0]
@@ -28,23 +29,30 @@ def without_water():
     return pd.concat([one_scan_each().assign(**no_water), one_scan_each("ratio_tcr", scale=0.1)])
 
 
+FEW = StatsSettings(min_per_group=2)
+
+
+def compared(table, contrasts=(), settings=FEW):
+    return contrast_table(table, GROUPS, contrasts, settings)
+
+
 def the_row(table, contrast="patients-controls"):
     (row,) = table[table["contrast"] == contrast].to_dict("records")
     return row
 
 
 def test_without_any_water_ratios_to_creatine_are_compared_and_the_note_says_so():
-    row = the_row(contrast_table(without_water(), GROUPS))
+    row = the_row(compared(without_water()))
     assert row["quantity"] == "ratio_tcr"
     assert row["p"] == pytest.approx(stats.ttest_ind(PATIENTS, CONTROLS, equal_var=False).pvalue, rel=1e-9)
     assert "No usable scan has molar values; ratios to tCr are compared instead." in row["note"]
-    assert why_no_group_test(without_water(), GROUPS) is None
+    assert why_no_group_test(without_water(), GROUPS, (), FEW) is None
     assert exclusion_table(without_water(), GROUPS).empty
 
 
 def test_a_bound_in_mmol_per_litre_does_not_hold_for_ratios():
     contrast = ContrastSettings(name="patients-controls", equivalence_bound=1.0)
-    row = the_row(contrast_table(without_water(), GROUPS, (contrast,)))
+    row = the_row(compared(without_water(), (contrast,)))
     pooled_sd = 0.1 * ((5 / 3 + 35 / 12) / 2) ** 0.5
     assert row["tost_bound"] == pytest.approx(0.5 * pooled_sd, rel=1e-9)
 
@@ -80,7 +88,7 @@ def test_an_included_row_without_a_value_is_listed():
 def test_a_participant_whose_group_is_not_known_is_left_out_and_listed():
     table = one_scan_each()
     table.loc[0, "group"] = np.nan
-    assert the_row(contrast_table(table, GROUPS))["n_subjects"] == 7
+    assert the_row(compared(table))["n_subjects"] == 7
     (row,) = exclusion_table(table, GROUPS).to_dict("records")
     assert (row["participant_id"], row["analysis"]) == ("sub-0", "patients-controls")
     assert row["reason"] == "group is missing"
@@ -89,23 +97,23 @@ def test_a_participant_whose_group_is_not_known_is_left_out_and_listed():
 def test_participants_of_a_third_group_take_no_part_and_are_not_listed():
     table = one_scan_each()
     table.loc[0, "group"] = "relatives"
-    assert the_row(contrast_table(table, GROUPS))["n_subjects"] == 7
+    assert the_row(compared(table))["n_subjects"] == 7
     assert exclusion_table(table, GROUPS).empty
 
 
 def test_doubtful_scans_are_analysed_unless_the_settings_say_otherwise():
     table = one_scan_each()
     table.loc[0, "verdict"] = "doubtful"
-    strict = StatsSettings(include_doubtful=False)
-    assert the_row(contrast_table(table, GROUPS))["n_subjects"] == 8
-    assert the_row(contrast_table(table, GROUPS, (), strict))["n_subjects"] == 7
+    strict = StatsSettings(include_doubtful=False, min_per_group=2)
+    assert the_row(compared(table))["n_subjects"] == 8
+    assert the_row(compared(table, (), strict))["n_subjects"] == 7
     assert exclusion_table(table, GROUPS).empty
     assert list(exclusion_table(table, GROUPS, (), strict)["reason"]) == ["doubtful quality"]
 
 
 def test_known_numbers_give_the_known_difference():
     # By hand: means 9.5 and 12.75, variances 5/3 and 35/12, so the squared error is 5/12 + 35/48 = 55/48.
-    row = the_row(contrast_table(one_scan_each(), GROUPS))
+    row = the_row(compared(one_scan_each()))
     assert row["estimate"] == pytest.approx(-3.25, rel=1e-12)
     assert row["se"] == pytest.approx((55 / 48) ** 0.5, rel=1e-12)
     assert row["df"] == pytest.approx((55 / 48) ** 2 / ((5 / 12) ** 2 / 3 + (35 / 48) ** 2 / 3), rel=1e-12)

@@ -9,7 +9,8 @@ from mrspipe.config import with_settings
 from mrspipe.core.errors import ConfigError, InputError
 from mrspipe.io.bids import Selection
 from mrspipe.io.tables import read_table
-from mrspipe.pipeline.study import analyse_study, plan_study
+from mrspipe.pipeline.preflight import check_study
+from mrspipe.pipeline.study import analyse_study, compare_again, plan_study
 
 
 def edit(path, **changes):
@@ -150,3 +151,43 @@ def test_a_missing_basis_file_is_noticed_before_anything_is_written(study, tmp_p
     with pytest.raises(InputError, match=r"nowhere\.basis"):
         analyse_study(asked)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("PAT", "pat"), r"no row has group 'PAT'; there is 'HC', 'pat'\. Did you mean 'pat'\?"),
+        (("PAT", "relatives"), "no row has group 'PAT'; there is 'HC', 'relatives'"),
+        (("group", "Gruppe"), "names the column 'group', which is not in participants.tsv or the sessions files"),
+    ],
+)
+def test_a_level_or_column_that_the_study_does_not_have_stops_run_and_check_before_anything_is_computed(
+    study, tmp_path, change, message
+):
+    table = study / "participants.tsv"
+    table.write_text(table.read_text().replace(*change))
+    asked = request(study, tmp_path / "out", "two_groups")
+    with pytest.raises(ConfigError, match=message):
+        analyse_study(asked)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ConfigError, match=message):
+        check_study(study, asked.config, Selection(), {})
+
+
+def test_a_session_that_no_scan_has_is_named(study, tmp_path):
+    asked = request(study, tmp_path / "out", "pre_post")
+    with pytest.raises(ConfigError, match=r"design\.time: no row has session 'pre'; the column is empty"):
+        plan_study(asked)
+
+
+def test_levels_are_those_of_the_whole_study_and_not_of_the_selection(study, tmp_path):
+    one = replace(request(study, tmp_path / "out", "two_groups"), selection=Selection(participants=("01",)))
+    assert len(plan_study(one).files.scans) == 1
+
+
+def test_another_design_for_the_same_tables_is_checked_too(analysed, tmp_path):
+    (tmp_path / "other.toml").write_text('[design]\ngroup = { control = "HC", patient = "patients" }\n')
+    before = (analysed / "config.toml").read_bytes()
+    with pytest.raises(ConfigError, match=r"measurements\.tsv: design\.group: no row has group 'patients'"):
+        compare_again(analysed, str(tmp_path / "other.toml"))
+    assert (analysed / "config.toml").read_bytes() == before

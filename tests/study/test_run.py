@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 from study_helpers import make_study, request
 
-from mrspipe.config import bundled, with_settings
+from mrspipe.config import bundled, load_config, with_settings
 from mrspipe.io.bids import Selection
 from mrspipe.io.tables import read_table
+from mrspipe.pipeline.any_table import compare_table
 from mrspipe.pipeline.study import analyse_study, plan_study
 from mrspipe.synth.recipe import load_recipe
 from mrspipe.synth.study import truth_folder, write_study
@@ -65,6 +66,13 @@ def test_tables_and_pages_do_not_depend_on_the_number_of_workers(pairs_study, an
         assert (tmp_path / "two" / path).read_bytes() == (analysed / path).read_bytes()
     for page in analysed.glob("*.html"):
         assert (tmp_path / "two" / page.name).read_bytes() == page.read_bytes()
+
+
+def test_the_table_of_measurements_gives_the_same_contrasts_as_the_run(analysed, tmp_path):
+    table = analysed / "group" / "measurements.tsv"
+    compare_table(table, tmp_path, load_config(analysed / "config.toml"))
+    for name in ("contrasts.tsv", "contrasts.json", "exclusions.tsv", "exclusions.json"):
+        assert (tmp_path / name).read_bytes() == (analysed / "group" / name).read_bytes()
 
 
 def test_a_second_run_computes_only_what_changed(study, tmp_path):
