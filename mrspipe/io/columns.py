@@ -208,6 +208,71 @@ ROBUSTNESS_SUMMARY: Descriptions = {
     "n_left_out_significant": "How often p was then below alpha.",
 }
 
+PEOPLE: Descriptions = {
+    "variable": "Column of participants.tsv.",
+    "level": "Level of a category; n/a for a number.",
+    "n_reference": "Participants of the reference group with a value.",
+    "n_other": "Participants of the other group with a value.",
+    "mean_reference": "Mean in the reference group.",
+    "sd_reference": "Standard deviation in the reference group.",
+    "median_reference": "Median in the reference group.",
+    "mean_other": "Mean in the other group.",
+    "sd_other": "Standard deviation in the other group.",
+    "median_other": "Median in the other group.",
+    "count_reference": "Participants of the reference group at this level.",
+    "count_other": "Participants of the other group at this level.",
+    "test": "Test of the difference between the groups; of a category in the row of its first level.",
+    "statistic": "Test statistic.",
+    "df": "Degrees of freedom.",
+    "p": "Two-sided p value, not corrected.",
+    "rank_p": "Two-sided p value of the rank sum test.",
+    "note": "Why there is no test.",
+}
+
+ASSOCIATIONS: Descriptions = {
+    "metabolite": CONCENTRATIONS["metabolite"],
+    "quantity": _QUANTITY,
+    "of": "baseline: the level at the reference of all factors; change: from one condition to the other.",
+    "with": "What it is correlated with.",
+    "participants": "Group, or all.",
+    "n": "Participants with both.",
+    "rho": "Spearman's rank correlation.",
+    "ci_low": "Lower end of its confidence interval, from the normal distribution of atanh rho.",
+    "ci_high": "Upper end of it.",
+    "boot_ci_low": "Lower end of its confidence interval from resampled participants.",
+    "boot_ci_high": "Upper end of it.",
+    "statistic": "Student's t of rho.",
+    "df": "Degrees of freedom.",
+    "p": "Two-sided p value.",
+    "p_adjusted": "p value by Benjamini and Hochberg over all rows.",
+    "adjusted_for": "Column that the partial correlation is adjusted for.",
+    "partial_rho": "Partial rank correlation.",
+    "partial_n": "Participants with all three.",
+    "partial_p": "Two-sided p value of the partial correlation.",
+    "note": "Why it could not be computed.",
+}
+
+QUALITY_TESTS: Descriptions = {
+    "metric": "Column of quality.tsv, or unusable: scans that were left out.",
+    "term": "Factor, or interaction of factors.",
+    "test": "Test.",
+    "n_subjects": "Participants in the analysis.",
+    "n_scans": "Scans in the analysis.",
+    "statistic": "F statistic.",
+    "num_df": "Degrees of freedom of the term.",
+    "den_df": "Degrees of freedom of the error, by Kenward and Roger.",
+    "p": "p value, not corrected.",
+    "note": "Counts, or why it could not be computed.",
+}
+
+QUALITY_CELLS: Descriptions = {
+    "metric": "Column of quality.tsv.",
+    "cell": "Levels of the design's factors, in their order.",
+    "n_scans": "Scans that are not unusable.",
+    "mean": "Mean over the scans.",
+    "sd": "Standard deviation over the scans.",
+}
+
 QUALITY: Descriptions = {
     **_SCAN,
     "verdict": _VERDICT,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from mrspipe import __version__
 from mrspipe.config import StudyConfig
 from mrspipe.core.results import Failure
-from mrspipe.io.columns import CONTRASTS, EXCLUSIONS, ROBUSTNESS, ROBUSTNESS_SUMMARY, SCAN_ALTERNATIVES
+from mrspipe.io.columns import CONTRASTS, EXCLUSIONS
 from mrspipe.io.tables import read_table, write_table
+from mrspipe.pipeline.supporting import read_robustness, with_factors, write_robustness, write_supporting
 from mrspipe.pipeline.words import correction_in_words, design_in_words
 from mrspipe.report.content import QUANTITIES, Factor, GroupPage, Outcome, SampleCount
 from mrspipe.report.methods_text import MethodsText
@@ -17,7 +18,6 @@ from mrspipe.stats.contrasts import contrast_table
 from mrspipe.stats.design import Design
 from mrspipe.stats.exclusions import exclusion_table, why_no_group_test
 from mrspipe.stats.questions import resolve_contrasts
-from mrspipe.stats.robustness import robustness_summary, robustness_table
 from mrspipe.stats.rows import as_measured
 
 if TYPE_CHECKING:
@@ -87,7 +87,9 @@ def compare(out_dir: Path, config: StudyConfig) -> Comparison:
         The tables are not there.
     """
     folder = out_dir / "group"
-    write_contrasts(folder, read_table(folder / "measurements.tsv"), _ratings(folder), config)
+    measurements, ratings = read_table(folder / "measurements.tsv"), _ratings(folder)
+    write_contrasts(folder, measurements, ratings, config)
+    write_supporting(folder, measurements, ratings, config)
     return read_comparison(out_dir, config)
 
 
@@ -98,8 +100,7 @@ def write_contrasts(folder: Path, measurements: "DataFrame", ratings: "DataFrame
     exclusions = exclusion_table(measurements, config.design, asked, config.stats)
     write_table(folder / "contrasts.tsv", contrasts, CONTRASTS)
     write_table(folder / "exclusions.tsv", exclusions, EXCLUSIONS)
-    if config.robustness.enabled:
-        _write_robustness(folder, measurements, config)
+    write_robustness(folder, measurements, config)
 
 
 def read_comparison(out_dir: Path, config: StudyConfig) -> Comparison:
@@ -134,24 +135,8 @@ def comparison_of(
         primary=tuple(
             one.name for one in asked if one.primary or (one.of == "ratings" and len(one.compare or ()) == 1)
         ),
-        robustness=_robustness(folder, config),
+        robustness=read_robustness(folder, config),
     )
-
-
-def _write_robustness(folder: Path, measurements: "DataFrame", config: StudyConfig) -> None:
-    import pandas as pd
-
-    path = folder / "alternatives.tsv"
-    alternatives = read_table(path) if path.exists() else pd.DataFrame(columns=list(SCAN_ALTERNATIVES))
-    asked = resolve_contrasts(config.design, config.contrast, measurements)
-    table = robustness_table(measurements, alternatives, config.design, asked, config.stats, config.robustness)
-    write_table(folder / "robustness.tsv", table, ROBUSTNESS)
-    write_table(folder / "robustness_summary.tsv", robustness_summary(table), ROBUSTNESS_SUMMARY)
-
-
-def _robustness(folder: Path, config: StudyConfig) -> "DataFrame | None":
-    path = folder / "robustness.tsv"
-    return read_table(path) if config.robustness.enabled and path.exists() else None
 
 
 def _ratings(folder: Path) -> "DataFrame | None":
@@ -183,7 +168,7 @@ def group_page(
         sample_by_group=_counts_by_group(comparison, group),
         contrasts=comparison.contrasts,
         measurements=comparison.measurements,
-        quality=_with_columns(comparison, [factor.column for factor in design.factors]),
+        quality=with_factors(comparison.quality, comparison.measurements, config),
         exclusions=comparison.exclusions,
         outcome=Outcome(metabolite, quantity, QUANTITIES.get(quantity, ("", ""))[1]),
         ratings=comparison.ratings,
@@ -231,14 +216,3 @@ def _counts_by_group(comparison: Comparison, group: Factor | None) -> tuple[Samp
         return ()
     column = comparison.measurements[group.column].astype(str)
     return tuple(_count(comparison, label, column == value) for value, label in group.labels.items())
-
-
-def _with_columns(comparison: Comparison, columns: Sequence[str]) -> "DataFrame":
-    """Quality with the factors' columns joined on."""
-    keys = ["participant_id", "session_id", "task_id", "run"]
-    known_columns = set(comparison.measurements.columns) - set(comparison.quality.columns)
-    new = [name for name in columns if name in known_columns]
-    if not new:
-        return comparison.quality
-    known = comparison.measurements[[*keys, *new]].drop_duplicates(keys)
-    return comparison.quality.merge(known, "left", on=keys)

@@ -68,6 +68,7 @@ def collect(
     folder = out_dir / "group"
     write_table(folder / "measurements.tsv", measurements, MEASUREMENTS)
     write_table(folder / "quality.tsv", quality_table, QUALITY)
+    write_table(folder / "participants.tsv", people)
     write_table(folder / "alternatives.tsv", _alternatives(out_dir, finished, alternatives), SCAN_ALTERNATIVES)
     # Without sessions, a visit is the participant.
     rated = people if visits.empty else _joined(visits, people, ["participant_id"])

@@ -57,6 +57,10 @@ class Design(Settings):
     """Further metabolites, in the same quantity."""
     ratings: RatingSettings | None = None
     """Rating in each condition."""
+    associations: tuple[str, ...] = ()
+    """Numeric columns of participants.tsv that the outcome at baseline is correlated with, in the patients."""
+    associations_adjusted_for: str = ""
+    """Numeric column of participants.tsv that these correlations are also adjusted for; empty: none."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -129,6 +133,7 @@ class Design(Settings):
         named = [factor.column for factor in self.factors]
         named += [self.period] if self.period else []
         named += [*self.covariates, *(self.ratings.columns.values() if self.ratings else ())]
+        named += [*self.associations, *filter(None, [self.associations_adjusted_for])]
         return tuple(name for name in dict.fromkeys(named) if name not in {*ENTITY_COLUMNS.values(), *MEASURED_COLUMNS})
 
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mrspipe.settings import Settings
-from mrspipe.stats.contrasts import contrast_table
+from mrspipe.stats.contrasts import computed
 from mrspipe.stats.design import ContrastSettings, Design, StatsSettings
 from mrspipe.stats.questions import resolve_contrasts
-from mrspipe.stats.rows import SCAN_COLUMNS, as_measured, is_usable, measurement_rows
+from mrspipe.stats.rows import SCAN_COLUMNS, as_measured, is_usable, measurement_rows, without_doubtful
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -33,6 +33,8 @@ SUMMARY_COLUMNS = (
 _LEAVE_ONE_OUT = "leave one out"
 # Adjusted for one at a time: tissue, and the line width, which can pass for a difference of concentration.
 _MEASURED_COVARIATES = ("gm_fraction", "fwhm_hz")
+# Factors whose levels each participant has only one of.
+_BETWEEN = frozenset({"group", "arm", "sequence"})
 # Relative bound of Cramer and Rao above which some leave values out, in %.
 _CRLB_PCT = 20.0
 
@@ -203,7 +205,7 @@ def _other_rules(start: Specification) -> Iterator[Specification]:
 def _other_models(start: Specification) -> Iterator[Specification]:
     """Other covariates, and the other test for the same question."""
     contrast, design = start.contrast, start.design
-    if contrast.compare == ("group",):
+    if contrast.compare in (("group",), ("arm",)):
         own = design.covariates if contrast.test == "ancova" else ()
         for names in dict.fromkeys(((), *((name,) for name in _MEASURED_COVARIATES), design.covariates)):
             known = all(name in start.measurements for name in names)
@@ -214,7 +216,8 @@ def _other_models(start: Specification) -> Iterator[Specification]:
                 adjusted = design.model_copy(update={"covariates": names})
                 yield _changed(start, "model", words, design=adjusted, contrast=changed)
     other = {"paired": "mixed", "mixed": "paired"}.get(str(contrast.test))
-    if other and len(contrast.compare or ()) == 1 and contrast.compare != ("group",):
+    within = [name for name in contrast.compare or () if name not in _BETWEEN]
+    if other and len(within) == len(contrast.compare or ()) == 1:
         words = "mixed model" if other == "mixed" else "paired test"
         yield _changed(start, "model", words, contrast=contrast.model_copy(update={"test": other}))
 
@@ -228,11 +231,19 @@ def _without_each(start: Specification) -> Iterator[Specification]:
 
 
 def _computed(one: Specification) -> dict[str, Any]:
-    table = contrast_table(one.measurements, one.design, (one.contrast,), one.settings)
-    (row,) = table.to_dict("records")
-    return {"kind": one.kind, "choice": one.choice} | {
-        name: row[name] for name in ("contrast", "metabolite", "quantity", *_NUMBERS, "note")
-    }
+    outcome = one.design.outcome
+    measured = one.measurements if one.settings.include_doubtful else without_doubtful(one.measurements)
+    found = computed(measurement_rows(measured, one.design, outcome.metabolite), one.design, one.contrast, one.settings)
+    row: dict[str, Any] = {"kind": one.kind, "choice": one.choice, "contrast": one.contrast.name}
+    row |= {"metabolite": outcome.metabolite, "quantity": outcome.quantity, **dict.fromkeys(_NUMBERS, float("nan"))}
+    row |= {"n_subjects": 0, "n_scans": 0, "note": found.note}
+    if found.sample is not None:
+        row |= {"n_subjects": found.sample.n_subjects, "n_scans": found.sample.n_scans}
+    if found.result is None:
+        return row
+    result = found.result
+    row |= {"estimate": result.estimate, "se": result.standard_error, "effect": result.effect.value, "p": result.p}
+    return row | {"ci_low": result.ci_low, "ci_high": result.ci_high}
 
 
 def _compared(row: dict[str, Any], main_estimate: float, alpha: float) -> dict[str, Any]:
