@@ -106,8 +106,8 @@ def joint_satterthwaite(fit: MixedFit, L: FloatArray) -> FTest:
     """As `joint_test`, without adjustment and with the degrees of freedom of Satterthwaite [2]_.
 
     The statistic is a mean of squares of independent t statistics, along the eigenvectors of the covariance of the
-    combinations; the denominator df are those of an F with the same mean. Unlike those of `joint_test`, they depend on how
-    the combinations are written, such as on the coding of the factors.
+    combinations; the denominator df are those of an F with the same mean. Unlike those of `joint_test`, they depend on
+    how the combinations are written, such as on the coding of the factors.
     """
     L = _independent(L)
     values, vectors = np.linalg.eigh(L @ fit.covariance @ L.T)

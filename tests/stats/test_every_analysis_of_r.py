@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-
 from r_reference import mixed, samples
 from r_reference.tables import COLUMNS, Reference
 
