@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from mrspipe.stats.association import leave_one_out, partial_spearman, pearson, spearman
 from mrspipe.stats.counts import chi2_test, exact_test, fisher_test
@@ -212,8 +213,6 @@ def sign_flip(ref):
 def equivalence(estimate, error, df):
     """Both bounds, from an estimate with its error."""
     found = {}
-    from scipy import stats
-
     reach = stats.t.ppf(0.95, df) * error
     for bound in (0.7, 1.0):
         lower, upper = (estimate + bound) / error, (estimate - bound) / error
@@ -246,8 +245,6 @@ def ancova(ref):
 
 
 def _t_rows(y, X, errors):
-    from scipy import stats
-
     fit, found = fit_linear(y, X), {}
     for name, weights in zip(ANCOVA, np.eye(6), strict=True):
         estimate, error = fit.combination(weights, errors)
@@ -294,8 +291,6 @@ def other_errors(ref):
 
 
 def adjusted_means(ref, balanced):
-    from scipy import stats
-
     y, X = ancova(ref)
     fit, found = fit_linear(y, X), {}
     for name, level in (("HC", 0.0), ("CAI", 1.0)):

@@ -145,6 +145,9 @@ def test_known_variances_larger_than_the_variation_leave_a_residual_of_zero():
     fit = fit_mixed(y, X, [subject], known_variance=np.full(len(y), 4.0))
     assert fit.variances[-1] == 0
     assert np.isfinite(fit.contrast(np.eye(4)[1])).all()
+    model = mixed_model(y, dict(zip(COLUMNS, X.T, strict=True)), {"subject": subject},
+                        known_variance=np.full(len(y), 4.0))  # fmt: skip
+    assert "Beyond their known errors" in model.test("cue", confidence=0.95).note
     assert fit_mixed(y, X, [], known_variance=np.full(len(y), 9.0)).satterthwaite(np.eye(4)[1])[2] == np.inf
     with pytest.raises(AnalysisError, match="not above zero"):
         fit_mixed(y, X, [subject], known_variance=np.zeros(len(y)))
@@ -211,6 +214,10 @@ def test_satterthwaite_at_the_boundary_is_that_of_the_model_without_the_componen
         if fit.variances[1] == 0:
             break
     assert fit.variances[1] == 0
+    components = [same(subject), same(visit), np.eye(len(y))]
+    test = joint_test(fit, L)
+    expected = dense_joint(fit, L, X, components, np.zeros(len(y)))
+    assert (test.statistic, test.den_df, test.scaling) == pytest.approx(expected, rel=1e-8)
     without = fit_mixed(y, X, [subject])
     for unit in np.eye(4):
         np.testing.assert_allclose(fit.satterthwaite(unit), without.satterthwaite(unit), rtol=1e-7)
