@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import ndtri, stdtr
 from scipy.stats import rankdata
 
-from mrspipe.core.arrays import FloatArray
+from mrspipe.core.arrays import FloatArray, IntArray
 from mrspipe.core.errors import AnalysisError
 from mrspipe.stats.resampling import Interval, bootstrap_interval
 
@@ -170,7 +170,7 @@ class LeaveOneOut:
         return int(np.nanargmax(self.values))
 
 
-def leave_one_out(n: int, compute: Callable[[FloatArray], float]) -> LeaveOneOut:
+def leave_one_out(n: int, compute: Callable[[IntArray], float]) -> LeaveOneOut:
     """Compute a number without each participant in turn.
 
     Parameters

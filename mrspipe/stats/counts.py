@@ -23,8 +23,8 @@ from mrspipe.core.errors import AnalysisError
 
 # Tables whose probabilities differ by less than this share are equally likely; so in R.
 _TIE = 1e-7
-# Exact tests of larger tables stop at so many partial sums.
-_MAX_STATES = 2_000_000
+# Exact tests list at most so many halves of tables.
+_MAX_TABLES = 5_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def _counts(table: ArrayLike) -> IntArray:
 def exact_test(table: ArrayLike) -> CountTest:
     """Fisher's exact test of a table of any size.
 
-    Columns are added one after the other; of the tables so far only the sums of their rows matter.
+    Two-sided as `fisher_test`. All left and all right halves of tables are listed, and put together by their sums.
 
     Parameters
     ----------
@@ -145,40 +145,51 @@ def exact_test(table: ArrayLike) -> CountTest:
     """
     counts = _counts(table)
     counts = counts if counts.shape[0] <= counts.shape[1] else counts.T
+    rows, columns = counts.sum(axis=1), counts.sum(axis=0).tolist()
     observed = -float(gammaln(counts + 1).sum())
-    rows, columns = counts.sum(axis=1), counts.sum(axis=0)
-    # Without the terms of the margins; divided at the end by the sum over all tables.
-    states: dict[tuple[int, ...], dict[float, float]] = {(0,) * len(rows): {0.0: 1.0}}
-    for column in columns[:-1].tolist():
-        states = _with_column(states, column, rows.tolist())
+    middle = len(columns) // 2
+    left, left_logs = _half(columns[:middle], rows)
+    right, right_logs = _half(columns[middle:], rows)
+    # Halves fit together where the sums of their rows add up to the margin.
+    radix = np.cumprod([1, *(rows[:-1] + 1).tolist()])
+    left_starts, left_logs = _by_code(left @ radix, left_logs)
+    right_starts, right_logs = _by_code((rows - right) @ radix, right_logs)
+    top_left, top_right = left_logs.max(), right_logs.max()
     total = below = 0.0
-    for sums, found in states.items():
-        last = -float(gammaln(rows - np.array(sums) + 1).sum())
-        for log_weight, number in found.items():
-            weight = number * math.exp(log_weight + last - observed)
-            total += weight
-            below += weight if log_weight + last <= observed + _TIE else 0.0
+    for code, here in left_starts.items():
+        ahead = np.sort(right_logs[right_starts[code]]) if code in right_starts else np.empty(0)
+        weights = np.exp(left_logs[here] - top_left)
+        cumulative = np.append(0.0, np.cumsum(np.exp(ahead - top_right)))
+        n_unlikely = np.searchsorted(ahead, observed + _TIE - left_logs[here], side="right")
+        total += float(weights.sum() * cumulative[-1])
+        below += float(weights @ cumulative[n_unlikely])
     return CountTest(math.nan, math.nan, below / total)
 
 
-def _with_column(
-    states: dict[tuple[int, ...], dict[float, float]], column: int, rows: list[int]
-) -> dict[tuple[int, ...], dict[float, float]]:
-    """Add every possible column of counts; equal weights are kept once, with their number."""
-    grown: dict[tuple[int, ...], dict[float, float]] = {}
-    n_states = 0
-    for sums, found in states.items():
-        for counts in _compositions(column, [row - used for row, used in zip(rows, sums, strict=True)]):
-            step = -sum(math.lgamma(count + 1) for count in counts)
-            to = grown.setdefault(tuple(a + b for a, b in zip(sums, counts, strict=True)), {})
-            for log_weight, number in found.items():
-                key = round(log_weight + step, 9)
-                n_states += key not in to
-                to[key] = to.get(key, 0.0) + number
-        if n_states > _MAX_STATES:
+def _half(columns: list[int], rows: IntArray) -> tuple[IntArray, FloatArray]:
+    """Sums of the rows, and the logarithm of the weight, of all ways to fill some columns."""
+    sums, logs = np.zeros((1, len(rows)), dtype=np.int64), np.zeros(1)
+    for column in columns:
+        # Rows with more room than the column has counts do not limit it.
+        at_most = math.prod(sorted(min(room, column) + 1 for room in rows.tolist())[:-1])
+        if len(sums) * at_most > _MAX_TABLES:
             raise AnalysisError("The table is too large for an exact test.", cure="Use the chi-squared test.",
                                 code="too-large")  # fmt: skip
-    return grown
+        filled = np.array(_compositions(column, rows.tolist()), dtype=np.int64)
+        grown = sums[:, None] + filled
+        fits = (grown <= rows).all(axis=2)
+        logs = (logs[:, None] - gammaln(filled + 1).sum(axis=1))[fits]
+        sums = grown[fits]
+    return sums, np.asarray(logs, dtype=np.float64)
+
+
+def _by_code(codes: IntArray, logs: FloatArray) -> tuple[dict[int, slice], FloatArray]:
+    """Sort by code; where each code is."""
+    order = np.argsort(codes, kind="stable")
+    found, starts = np.unique(codes[order], return_index=True)
+    ends = [*starts[1:].tolist(), len(codes)]
+    at = {code: slice(a, b) for code, a, b in zip(found.tolist(), starts.tolist(), ends, strict=True)}
+    return at, logs[order]
 
 
 def _compositions(total: int, room: list[int]) -> list[tuple[int, ...]]:

@@ -6,7 +6,7 @@ differs between the sequences where a treatment carries over.
 
 References
 ----------
-.. [1] Hills and Armitage 1979, doi 10.1111/j.1365-2125.1979.tb05903.x
+.. [1] Hills and Armitage 1979, British Journal of Clinical Pharmacology 8:7-20
 .. [2] Senn 2002, Cross-over Trials in Clinical Research, chapter 3, doi 10.1002/0470854596
 """
 

@@ -41,7 +41,8 @@ class Blocks:
 class Terms:
     """The likelihood and its derivatives at given variances.
 
-    ``first[i]`` is ``X'W A_i W X``, ``second[i, j]`` is ``X'W A_i W A_j W X``; ``information`` is the expected one.
+    ``first[i]`` is ``X'W A_i W X``, ``second[i, j]`` is ``X'W A_i W A_j W X``; ``information`` is the expected one,
+    ``full_information`` that of the likelihood that is not restricted.
     """
 
     coefficients: FloatArray
@@ -50,6 +51,7 @@ class Terms:
     score: FloatArray
     information: FloatArray
     observed_information: FloatArray
+    full_information: FloatArray
     first: FloatArray
     second: FloatArray
 
@@ -174,15 +176,26 @@ def terms_at(blocks: list[Blocks], variances: FloatArray, n: int, *, restricted:
     P, Q = first[:, :p, :p], second[:, :, :p, :p]
     pulls = first @ to_residual
     score = 0.5 * (pulls @ to_residual - trace)
-    information = 0.5 * traces
+    information = full_information = 0.5 * traces
     curvature = to_residual @ second @ to_residual - pulls[:, :p] @ covariance @ pulls[:, :p].T
     log_likelihood = -0.5 * (n * np.log(2 * np.pi) + log_det + to_residual @ zeroth @ to_residual)
     if restricted:
         PhiP = covariance @ P
         score += 0.5 * np.einsum("iaa->i", PhiP)
-        information += 0.5 * np.einsum("iab,jba->ij", PhiP, PhiP) - np.einsum("ab,ijba->ij", covariance, Q)
+        lost = np.einsum("ab,ijba->ij", covariance, Q) - 0.5 * np.einsum("iab,jba->ij", PhiP, PhiP)
+        information = full_information - lost
         log_likelihood += 0.5 * (p * np.log(2 * np.pi) + np.linalg.slogdet(covariance)[1])
-    return Terms(coefficients, covariance, float(log_likelihood), score, information, curvature - information, P, Q)
+    return Terms(
+        coefficients=coefficients,
+        covariance=covariance,
+        log_likelihood=float(log_likelihood),
+        score=score,
+        information=information,
+        observed_information=curvature - information,
+        full_information=full_information,
+        first=P,
+        second=Q,
+    )
 
 
 def _sums(blocks: list[Blocks], variances: FloatArray) -> tuple[FloatArray, float, FloatArray, FloatArray]:

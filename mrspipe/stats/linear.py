@@ -19,6 +19,8 @@ from mrspipe.core.errors import AnalysisError
 Errors = Literal["classical", "HC0", "HC1", "HC2", "HC3"]
 # A leverage this close to one means that a coefficient describes a single value.
 _SINGLE_VALUE = 1e-9
+# Below this share of the variation of y (sum of squares) the model fits the data exactly.
+_EXACT_FIT = 1e-20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +103,7 @@ def fit_linear(y: FloatArray, X: FloatArray) -> LinearFit:
     Raises
     ------
     AnalysisError
-        The columns depend on each other, or there are not more values than columns.
+        The columns depend on each other, there are not more values than columns, or the model fits them exactly.
     """
     y, X = np.asarray(y, dtype=float), np.asarray(X, dtype=float)
     if len(y) <= X.shape[1]:
@@ -112,13 +114,15 @@ def fit_linear(y: FloatArray, X: FloatArray) -> LinearFit:
     Q, R = np.linalg.qr(X)
     pseudo_inverse = np.linalg.solve(R, Q.T)
     residuals = y - Q @ (Q.T @ y)
-    total = float(np.sum((y - y.mean()) ** 2))
+    if residuals @ residuals <= _EXACT_FIT * (y @ y):
+        raise AnalysisError("The values do not vary beyond the model.", code="no-variation")
+    total = y - y.mean()
     return LinearFit(
         coefficients=pseudo_inverse @ y,
         residuals=residuals,
         leverages=np.sum(Q**2, axis=1),
         pseudo_inverse=pseudo_inverse,
-        r_squared=float(1 - residuals @ residuals / total) if total else float("nan"),
+        r_squared=float(1 - residuals @ residuals / (total @ total)),
     )
 
 

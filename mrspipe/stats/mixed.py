@@ -39,6 +39,8 @@ _EXACT_FIT = 1e-20
 _NO_RESIDUAL = 1e-10
 # Largest relative rounding error that a log likelihood may have.
 _ROUNDING = 1e-11
+# Variances are above so much, relative to the variance of all residuals, when the search begins.
+_LEAST_START = 0.05
 # Smallest share of the information on a variance that the fixed effects may leave.
 _KEPT = 1e-10
 # Smallest eigenvalue of the information, as correlations, at which variances are distinct.
@@ -241,7 +243,7 @@ def _problem(
         raise AnalysisError("The values do not vary beyond the model.", code="no-variation")
     scale = float(np.sqrt(residual @ residual / (len(y) - X.shape[1])))
     blocks = make_blocks(residual / scale, Q, codes, None if known is None else known / scale**2)
-    problem = _Problem(
+    return _Problem(
         blocks,
         len(y),
         len(codes) + 1,
@@ -251,8 +253,6 @@ def _problem(
         0.0 if known is None else float(known.mean()),
         restricted,
     )
-    _refuse_indistinct(problem)
-    return problem
 
 
 def _check(y: FloatArray, X: FloatArray, groupings: Sequence[Sequence[object]], known: FloatArray | None) -> None:
@@ -271,22 +271,23 @@ def _check(y: FloatArray, X: FloatArray, groupings: Sequence[Sequence[object]], 
         raise AnalysisError("The model's terms cannot be told apart with the scans there are.", code="rank")
 
 
-def _refuse_indistinct(problem: _Problem) -> None:
+def _start(problem: _Problem) -> FloatArray:
+    """Variances to begin with: one scoring step from the residual alone, which is the optimum of balanced data."""
     # Whether the variances can be told apart does not depend on them, and with the residual alone nothing is inverted.
     residual_alone = np.eye(problem.n_variances)[-1]
-    information = problem.terms(residual_alone).information
-    without_effects = terms_at(problem.blocks, residual_alone, problem.n_rows, restricted=False).information
-    sizes = np.diag(information)
-    if (sizes > _KEPT * np.diag(without_effects)).all():
+    terms = problem.terms(residual_alone)
+    sizes = np.diag(terms.information)
+    if (sizes > _KEPT * np.diag(terms.full_information)).all():
         roots = np.sqrt(sizes)
-        if np.linalg.eigvalsh(information / np.outer(roots, roots))[0] > _DISTINCT:
-            return
+        if np.linalg.eigvalsh(terms.information / np.outer(roots, roots))[0] > _DISTINCT:
+            scored = residual_alone + np.linalg.solve(terms.information, terms.score)
+            return np.asarray(np.maximum(scored, _LEAST_START), dtype=np.float64)
     raise AnalysisError("The random effects cannot be told apart with the scans there are.", code="rank")
 
 
 def _maximise(problem: _Problem) -> tuple[FloatArray, Terms, int]:
     """Newton's method; a component that would become negative rests at zero until its gradient turns positive."""
-    variances = np.full(problem.n_variances, 1.0 / problem.n_variances)
+    variances = _start(problem)
     terms, previous = problem.terms(variances), np.inf
     for iteration in range(_MAX_ITERATIONS):
         step = _step(variances, terms)

@@ -269,7 +269,10 @@ class MixedModel:
 
     def _note(self) -> str:
         at_zero = [name for name, v in zip(self.random, self.fit.variances, strict=False) if v == 0]
-        return f"The variance of {' and '.join(at_zero)} was estimated as zero." if at_zero else ""
+        notes = [f"The variance of {' and '.join(at_zero)} was estimated as zero."] if at_zero else []
+        if self.fit.variances[-1] == 0:
+            notes.append("Beyond their known errors the values do not vary.")
+        return " ".join(notes)
 
 
 def mixed_model(

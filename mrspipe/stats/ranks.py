@@ -11,6 +11,7 @@ References
 .. [4] Wilson 1927, doi 10.1080/01621459.1927.10502953 (interval of a share)
 """
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 from scipy.stats import rankdata
 
-from mrspipe.core.arrays import FloatArray
+from mrspipe.core.arrays import FloatArray, frozen_float
 from mrspipe.core.errors import AnalysisError
 
 # Residuals closer than this are the same: rounding must not break ties.
@@ -144,6 +145,7 @@ def _normal_p(distance: float, variance: float) -> tuple[float, float]:
     return min(p, 1.0), min(uncorrected, 1.0)
 
 
+@functools.lru_cache(maxsize=32)
 def _signed_rank_counts(n: int) -> FloatArray:
     """Share of the choices of signs with each sum of positive ranks."""
     shares = np.zeros(n * (n + 1) // 2 + 1)
@@ -153,9 +155,10 @@ def _signed_rank_counts(n: int) -> FloatArray:
         shares[:end] = halved
         shares[rank : rank + end] += halved
         end += rank
-    return shares
+    return frozen_float(shares)
 
 
+@functools.lru_cache(maxsize=32)
 def _rank_sum_counts(n_1: int, n_2: int) -> FloatArray:
     """Share of the orders of two samples in which so many pairs have the first higher."""
     ways = np.zeros((n_1 + 1, n_1 * n_2 + 1))
@@ -164,7 +167,7 @@ def _rank_sum_counts(n_1: int, n_2: int) -> FloatArray:
     for n_below in range(n_2 + 1):
         for chosen in range(1, n_1 + 1):
             ways[chosen, n_below:] += ways[chosen - 1, : ways.shape[1] - n_below]
-    return np.asarray(ways[n_1] / ways[n_1].sum(), dtype=np.float64)
+    return frozen_float(ways[n_1] / ways[n_1].sum())
 
 
 def _exact_p(shares: FloatArray, statistic: int) -> float:

@@ -8,7 +8,7 @@ References
 ----------
 .. [1] Phipson and Smyth 2010, doi 10.2202/1544-6115.1585
 .. [2] Efron 1987, doi 10.1080/01621459.1987.10478410 (BCa)
-.. [3] Pagano and Tritchler 1983, doi 10.1080/01621459.1983.10477990 (counting arrangements)
+.. [3] Pagano and Tritchler 1983, doi 10.2307/2288653 (counting arrangements)
 """
 
 import math

@@ -154,3 +154,12 @@ def test_equivalence_tests_agree_with_r(real_data, dataset):
     for row in rows.itertuples():
         bound = float(row.term.removeprefix("bounds +-").removesuffix(" mM"))
         assert equivalence_p(row.estimate, row.se, row.df, bound) == pytest.approx(row.p, rel=1e-9)
+
+
+def test_the_limits_of_a_huge_statistic_are_those_of_the_mean_square_alone():
+    # T is then the noncentrality over the root of a mean square, whose quantiles are those of chi-squared.
+    roots = [math.sqrt(stats.chi2.ppf(q, 12) / 12) for q in (0.025, 0.975)]
+    for t in (2.9e3, 3.1e3, 1e7):
+        assert noncentral_interval(t, 12, 0.95) == pytest.approx([t * root for root in roots], rel=3e-6)
+        low, high = noncentral_interval(-t, 12, 0.95)
+        assert (-high, -low) == pytest.approx(noncentral_interval(t, 12, 0.95), rel=1e-12)

@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from r_reference import mixed, samples
+from r_reference import mixed, regressions, samples
 from r_reference.tables import COLUMNS, Reference
 
 pytestmark = pytest.mark.real
 
-COMPUTE = samples.COMPUTE | mixed.COMPUTE
+COMPUTE = samples.COMPUTE | regressions.COMPUTE | mixed.COMPUTE
 DATA_SETS = ("A", "C")
 # Analyses of one of the data sets: no scan of C is missing, and only C is balanced.
 ONLY_IN = {"H3.aov": "C"} | dict.fromkeys([name for name in COMPUTE if name.startswith("Q2.")], "A")
