@@ -2,14 +2,13 @@ import numpy as np
 import pytest
 
 from mrspipe.synth.cohort import draw_cohort, with_sums
+from mrspipe.synth.covariates import ChoiceCovariate, NormalCovariate
 from mrspipe.synth.recipe import (
-    ChoiceCovariate,
     Crossover,
     Effect,
     Group,
     Level,
     LossSettings,
-    NormalCovariate,
     RatingCell,
     Ratings,
     Recipe,
