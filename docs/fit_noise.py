@@ -21,7 +21,7 @@ from mrspipe.core.signal import Scan
 from mrspipe.pipeline.basis import basis_for
 from mrspipe.pipeline.scan import analyse_scan
 from mrspipe.synth.cohort import draw_cohort, with_sums
-from mrspipe.synth.recipe import MEMBERS, load_recipe
+from mrspipe.synth.recipe import load_recipe
 from mrspipe.synth.scanner import averaged_scan
 from mrspipe.synth.spectra import make_basis
 
@@ -54,7 +54,7 @@ def _errors(arguments: argparse.Namespace) -> tuple[dict[str, list[float]], dict
     levels = {
         member: part * level.mean
         for name, level in recipe.levels.items()
-        for member, part in MEMBERS.get(name, {name: 1.0}).items()
+        for member, part in recipe.parts(name).items()
     }
     truth = replace(
         draw_cohort(recipe).scans[0],

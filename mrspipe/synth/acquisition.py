@@ -1,4 +1,4 @@
-"""How the synthetic spectra are measured: settings of the scanner, the line shape and the artefacts.
+"""How the synthetic spectra are measured: settings of the voxel, the scanner, the line shape and the artefacts.
 
 The defaults are those of the cocaine study as far as it is known; each carries its origin.
 """
@@ -17,9 +17,34 @@ POSTER = "conference poster of Engeli 2021"
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 _SIBLING = Default("read", ADB13027)
 _READ_ON_POSTER = Default("read", POSTER)
 _AT_3_T = Default("derived", "gyromagnetic ratio of 1H, CODATA 2018", "42.58 MHz/T at 3 T")
+
+
+class TissueSettings(Sourced):
+    """Tissue of the voxel, as volume fractions."""
+
+    gm_mean: Annotated[Fraction, Default("read", ADB13027, "controls 80.75 %")] = 0.8075
+    """Mean grey-matter fraction."""
+    gm_sd: Annotated[NonNegative, Default("read", ADB13027, "controls 5.89 %")] = 0.059
+    """SD of the grey-matter fraction between subjects."""
+    gm_within_sd: Annotated[float, Field(ge=0, le=0.025), ASSUMED] = 0.02
+    """SD of the grey-matter fraction between sessions, from positioning."""
+    csf_absent: Annotated[Fraction, ASSUMED] = 0.8
+    """Probability that a subject's voxel holds no cerebrospinal fluid."""
+    csf_mean: Annotated[NonNegative, ASSUMED] = 0.01
+    """Mean fraction of cerebrospinal fluid where there is some (exponential, at most 0.05)."""
+
+
+class LossSettings(Sourced):
+    """What goes wrong in a study."""
+
+    technical: Annotated[Fraction, ASSUMED] = 0.0
+    """Probability that a scan was not acquired."""
+    poor_quality: Annotated[Fraction, ASSUMED] = 0.0
+    """Probability that a scan is unusable: poor shim and low signal-to-noise ratio."""
 
 
 class QualitySettings(Sourced):
@@ -54,7 +79,7 @@ class MeasurementSettings(Sourced):
     """Echo time, in s."""
     repetition_time_s: Annotated[Positive, Unit("s"), _SIBLING] = 2.5
     """Repetition time, in s."""
-    field_t: Annotated[Positive, Unit("T"), _READ_ON_POSTER] = 3.0
+    field_t: Annotated[Positive, Unit("T"), Default("read", "doi 10.1038/s41380-020-0828-z")] = 3.0
     """Static field, in T."""
     spectrometer_hz: Annotated[Positive, Unit("Hz"), _AT_3_T] = 127.7e6
     """Resonance frequency of 1H, in Hz."""

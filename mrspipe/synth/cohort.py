@@ -24,7 +24,7 @@ from mrspipe.synth.people import (
     treatment_orders,
 )
 from mrspipe.synth.ratings import RatingModel, rating_models
-from mrspipe.synth.recipe import MEMBERS, Recipe
+from mrspipe.synth.recipe import Recipe
 from mrspipe.synth.streams import PEOPLE, SCANS, stream
 
 # Grey matter changes along the left-right direction of the tissue maps, so that a voxel placed a little aside has
@@ -114,7 +114,7 @@ def draw_cohort(recipe: Recipe, *, seed: int | None = None) -> Cohort:
     (8, 'sub-01')
     """
     seed = recipe.seed if seed is None else seed
-    groups = members(recipe)
+    ratings, groups = rating_models(recipe), members(recipe)
     digits = max(2, len(str(len(groups))))
     orders, arm_of = treatment_orders(recipe, seed), arms(recipe, seed)
     deviates = draw_deviates(recipe, len(groups), seed)
@@ -126,7 +126,6 @@ def draw_cohort(recipe: Recipe, *, seed: int | None = None) -> Cohort:
     displacements = _displacements(recipe, len(people), seed)
     slopes = _slopes(recipe, people, displacements)
     spread = spread_of(recipe, deviates, slopes, strata=strata(people), orders=orders)
-    ratings = rating_models(recipe)
     visits: list[Visit] = []
     scans: list[ScanTruth] = []
     for number, person in enumerate(people):
@@ -246,7 +245,7 @@ def _levels(recipe: Recipe, spread: FloatArray, shifts: Mapping[str, float]) -> 
     levels: dict[str, float] = {}
     for (name, level), deviation in zip(recipe.levels.items(), spread, strict=True):
         value = max(level.mean + float(deviation) + shifts.get(name, 0.0), _MIN_LEVEL * level.mean)
-        levels |= {member: part * value for member, part in MEMBERS.get(name, {name: 1.0}).items()}
+        levels |= {member: part * value for member, part in recipe.parts(name).items()}
     return levels
 
 

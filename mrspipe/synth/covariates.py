@@ -1,14 +1,14 @@
-"""Settings of the participants' covariates: the columns of participants.tsv besides group and arm."""
+"""Settings of what participants bring and say: the columns of participants.tsv besides group and arm, and ratings."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from mrspipe.synth.origin import ASSUMED, Sourced
+from mrspipe.synth.origin import ASSUMED, Sourced, Unit
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
-Correlation = Annotated[float, Field(gt=-1, lt=1)]
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9]+$")]
 
 
 class _Covariate(Sourced):
@@ -67,14 +67,10 @@ class LognormalCovariate(_Number):
     """Median, in the covariate's unit."""
     sigma_log: Annotated[NonNegative, ASSUMED] = 0.5
     """SD of the natural logarithm."""
-    level: str = "Glu"
-    """A metabolite of ``levels``, for ``level_r``."""
-    level_r: Annotated[Correlation, ASSUMED] = 0.0
-    """Correlation of the logarithm with the participant's own part of that metabolite (``subject_sd``)."""
 
     def unit_of(self, name: str) -> str:
         """Unit of a field; it depends on what the table is about."""
-        return "" if name in {"sigma_log", "level_r"} else self.unit
+        return "" if name == "sigma_log" else self.unit
 
 
 class ChoiceCovariate(_Covariate):
@@ -104,3 +100,54 @@ PEOPLE: tuple[Covariate, ...] = (
         origin={"options": {"tag": "assumed"}},
     ),
 )
+
+
+class RatingCell(Sourced):
+    """Ratings of one group during one task."""
+
+    group: str
+    task: str
+    mean: Annotated[float, Field(gt=0, lt=100), Unit("points")]
+    """Mean on the scale of 0 to 100."""
+    sd: Annotated[float, Field(gt=0), Unit("points")]
+    """SD between ratings."""
+
+    @model_validator(mode="after")
+    def _is_beta(self) -> Self:
+        if self.sd**2 >= self.mean * (100 - self.mean):
+            raise ValueError(f"no distribution on 0 to 100 with the mean {self.mean:g} has an SD of {self.sd:g}")
+        return self
+
+    @property
+    def label(self) -> str:
+        """What sets it apart from others."""
+        return f"{self.group} {self.task}"
+
+
+class RatingResponse(Sourced):
+    """A tie between the change of a rating and the subject's own response of a metabolite to the same task."""
+
+    group: str
+    task: str
+    of: str = "Glu"
+    """A metabolite with an effect of this group and task that has a ``subject_sd``."""
+    r: Annotated[float, Field(gt=-1, lt=1), ASSUMED] = 0.0
+    """Correlation of the rating's change from the first task to this one with the true response."""
+
+    @property
+    def label(self) -> str:
+        """What sets it apart from others."""
+        return f"{self.group} {self.task}"
+
+
+class Ratings(Sourced):
+    """A visual analogue scale of 0 to 100, answered once a scan; beta distributed, so it has a floor and a ceiling."""
+
+    name: Label = "craving"
+    """Columns of sessions.tsv are ``<name>_<task>``."""
+    within_subject_r: Annotated[Fraction, ASSUMED] = 0.55
+    """Correlation of a subject's ratings during two tasks, the mean over all pairs of tasks."""
+    cells: tuple[RatingCell, ...] = ()
+    """Every combination of group and task."""
+    responses: tuple[RatingResponse, ...] = ()
+    """Ties between the ratings' changes and the metabolites'."""

@@ -101,12 +101,13 @@ class Sourced(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A number of a recipe: its place, value and unit, and how it is known (None: nobody said)."""
+    """A number of a recipe: its place, value and unit, how it is known (None: nobody said), and if it is no default."""
 
     place: str
     value: Any
     unit: str
     origin: Origin | None
+    given: bool
 
 
 def spread(table: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,7 +170,9 @@ def facts(settings: Sourced, place: str = "") -> Iterator[Fact]:
             for key, part in parts:
                 yield from facts(part, f"{inner}[{key}]" if key else inner)
         elif _is_numeric(value):
-            yield Fact(inner, value, settings.unit_of(name), settings.origin_of(name))
+            yield Fact(
+                inner, value, settings.unit_of(name), settings.origin_of(name), name in settings.model_fields_set
+            )
 
 
 def _parts(value: Any) -> list[tuple[str, Sourced]]:

@@ -94,7 +94,7 @@ def draw_participant(
         if covariate.group not in {"", group.name}:
             covariates.setdefault(covariate.name, float("nan"))
         elif isinstance(covariate, LognormalCovariate):
-            deviates[covariate.name] = _correlated(own[covariate.level], covariate.level_r, rng)
+            deviates[covariate.name] = _correlated(recipe, covariate.name, own, rng)
             value = covariate.median * math.exp(covariate.sigma_log * deviates[covariate.name])
             covariates[covariate.name] = _where_it_applies(covariate, value, covariates)
         else:
@@ -109,8 +109,13 @@ def fractions(gm: float, csf: float) -> TissueFractions:
     return TissueFractions(gm=gm, wm=1.0 - gm - csf, csf=csf, source=TISSUE_SOURCE)
 
 
-def _correlated(own: float, r: float, rng: np.random.Generator) -> float:
-    return r * own + math.sqrt(1 - r**2) * float(rng.standard_normal())
+def _correlated(recipe: Recipe, covariate: str, own: Mapping[str, float], rng: np.random.Generator) -> float:
+    """Standard normal deviate of a covariate's logarithm."""
+    deviate = float(rng.standard_normal())
+    for tie in recipe.associations:
+        if tie.covariate == covariate:
+            deviate = tie.r * own[tie.on] + math.sqrt(1 - tie.r**2) * deviate
+    return deviate
 
 
 def _drawn(

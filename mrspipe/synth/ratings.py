@@ -15,7 +15,8 @@ import numpy as np
 
 from mrspipe.core.arrays import FloatArray
 from mrspipe.core.errors import ConfigError
-from mrspipe.synth.recipe import RatingCell, Recipe
+from mrspipe.synth.covariates import RatingCell, RatingResponse
+from mrspipe.synth.recipe import Recipe
 
 _N_TERMS = 40
 _N_NODES = 120
@@ -83,44 +84,43 @@ def rating_models(recipe: Recipe) -> dict[str, RatingModel]:
     Raises
     ------
     ConfigError
-        No correlation of the ratings can give a ``change_r`` that is asked for.
+        Ratings cannot correlate with a response as the recipe asks.
     """
     if recipe.ratings is None:
         return {}
     models = {}
-    for group in (group.name for group in recipe.groups):
+    for group in (one.name for one in recipe.groups):
         cells = {cell.task: cell for cell in recipe.ratings.cells if cell.group == group}
         cells = {task: cells[task] for task in recipe.tasks}
         margins = tuple((cell.mean, cell.sd) for cell in cells.values())
         r = _copula_r(margins, recipe.ratings.within_subject_r)
-        tied = {task: _tied(recipe, cells, task, r) for task, cell in cells.items() if cell.change_r}
+        ties = [tie for tie in recipe.ratings.responses if tie.group == group]
+        tied = {tie.task: _tied(recipe, cells, tie, r) for tie in ties}
         models[group] = RatingModel(cells, r, tied)
     return models
 
 
-def _tied(recipe: Recipe, cells: Mapping[str, RatingCell], task: str, copula_r: float) -> tuple[int, float]:
-    """Effect of a task, and the correlation of the rating's own deviate with its response that gives ``change_r``.
+def _tied(recipe: Recipe, cells: Mapping[str, RatingCell], tie: RatingResponse, copula_r: float) -> tuple[int, float]:
+    """Effect of a task, and the correlation of the rating's own deviate with its response that the tie needs.
 
     The covariance of a rating ``g(x)`` with a normal deviate is its first Hermite coefficient times the covariance
     of the deviates (Stein's lemma).
     """
-    cell, first = cells[task], next(iter(cells.values()))
-    where = f"ratings.cells[{cell.label}].change_r"
+    cell, first = cells[tie.task], next(iter(cells.values()))
+    where = f"ratings.responses[{tie.label}]"
     effects = [
         index
         for index, effect in enumerate(recipe.effects)
-        if (effect.on, effect.task) == (cell.change_of, task)
-        and effect.group in {"", cell.group}
-        and effect.subject_sd > 0
+        if (effect.on, effect.task) == (tie.of, tie.task) and effect.group in {"", tie.group} and effect.subject_sd > 0
     ]
-    if not effects or task == first.task:
-        cure = "Name a later task with such an effect, or leave change_r out."
-        raise ConfigError(f"No effect on {cell.change_of} differs between subjects.", where=where, cure=cure)
+    if not effects or tie.task == first.task:
+        cure = "Name a later task with such an effect, or leave it out."
+        raise ConfigError(f"There is no response of {tie.of} that differs between subjects.", where=where, cure=cure)
     before, during = _hermite(first.mean, first.sd), _hermite(cell.mean, cell.sd)
     change_sd = math.sqrt(first.sd**2 + cell.sd**2 - 2 * _covariance(before, during, copula_r))
-    r = cell.change_r * change_sd / (math.sqrt(1 - copula_r) * float(during[1]))
+    r = tie.r * change_sd / (math.sqrt(1 - copula_r) * float(during[1]))
     if abs(r) > 1:
-        cure = f"At most {abs(cell.change_r / r):.2f} is possible."
+        cure = f"At most {abs(tie.r / r):.2f} is possible."
         raise ConfigError("The ratings cannot correlate so much.", where=where, cure=cure)
     return effects[0], r
 

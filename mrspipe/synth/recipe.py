@@ -22,13 +22,23 @@ from mrspipe.synth.acquisition import (
     ADB13027,
     ArtefactSettings,
     LineshapeSettings,
+    LossSettings,
     MeasurementSettings,
     QualitySettings,
+    TissueSettings,
 )
-from mrspipe.synth.covariates import PEOPLE, ChoiceCovariate, Covariate, Fraction, LognormalCovariate, NonNegative
+from mrspipe.synth.covariates import (
+    PEOPLE,
+    ChoiceCovariate,
+    Covariate,
+    Fraction,
+    Label,
+    LognormalCovariate,
+    NonNegative,
+    Ratings,
+)
 from mrspipe.synth.origin import ASSUMED, Default, Sourced, Unit, merged
 
-Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9]+$")]
 Millimolar = Annotated[NonNegative, Unit("mM"), ASSUMED]
 
 
@@ -49,6 +59,9 @@ class Level(Sourced):
     fit_sd: Millimolar = 0.0
     """SD that the fit of a noisy spectrum adds at the study's quality, in mM; used where no spectrum is made, and left
     out of the scan's SD where one is."""
+
+    members: Annotated[dict[str, Fraction], ASSUMED] = Field(default_factory=dict)
+    """Parts of a sum that its members have, such as ``{ Cr = 0.53, PCr = 0.47 }``; empty: those of ``levels.toml``."""
 
     @model_validator(mode="after")
     def _one_scan_sd(self) -> Self:
@@ -81,12 +94,8 @@ def _levels() -> dict[str, Level]:
 
 LEVELS: Mapping[str, Level] = _levels()
 
-# How a sum divides among its members: assumed.
-MEMBERS: Mapping[str, Mapping[str, float]] = {
-    "tCr": {"Cr": 0.53, "PCr": 0.47},
-    "tNAA": {"NAA": 0.88, "NAAG": 0.12},
-    "tCho": {"GPC": 0.62, "PCh": 0.38},
-}
+# How a sum divides among its members.
+MEMBERS: Mapping[str, Mapping[str, float]] = {name: level.members for name, level in LEVELS.items() if level.members}
 
 
 class Group(Sourced):
@@ -188,60 +197,19 @@ class Correlation(Sourced):
         return f"{self.first} {self.second}"
 
 
-class RatingCell(Sourced):
-    """Ratings of one group during one task."""
+class Association(Sourced):
+    """Correlation of a lognormal covariate (its logarithm) with the participants' own part of a metabolite."""
 
-    group: str
-    task: str
-    mean: Annotated[float, Field(gt=0, lt=100), Unit("points")]
-    """Mean on the scale of 0 to 100."""
-    sd: Annotated[float, Field(gt=0), Unit("points")]
-    """SD between ratings."""
-    change_r: Annotated[float, Field(gt=-1, lt=1), ASSUMED] = 0.0
-    """Correlation of the rating's change from the first task to this one with the subject's own part of the effect of
-    this task on ``change_of``."""
-    change_of: str = "Glu"
-    """A metabolite with an effect of this group and task that has a ``subject_sd``, for ``change_r``."""
+    covariate: str
+    """A lognormal covariate."""
+    on: str = "Glu"
+    """A metabolite of ``levels``; its own part is what ``subject_sd`` spreads."""
+    r: Annotated[float, Field(gt=-1, lt=1), ASSUMED] = 0.0
 
     @property
     def label(self) -> str:
         """What sets it apart from others."""
-        return f"{self.group} {self.task}"
-
-
-class Ratings(Sourced):
-    """A visual analogue scale of 0 to 100, answered once a scan; beta distributed, so it has a floor and a ceiling."""
-
-    name: Label = "craving"
-    """Columns of sessions.tsv are ``<name>_<task>``."""
-    within_subject_r: Annotated[Fraction, ASSUMED] = 0.55
-    """Correlation of a subject's ratings during two tasks, the mean over all pairs of tasks."""
-    cells: tuple[RatingCell, ...] = ()
-    """Every combination of group and task."""
-
-
-class TissueSettings(Sourced):
-    """Tissue of the voxel, as volume fractions."""
-
-    gm_mean: Annotated[Fraction, Default("read", ADB13027, "controls 80.75 %")] = 0.8075
-    """Mean grey-matter fraction."""
-    gm_sd: Annotated[NonNegative, Default("read", ADB13027, "controls 5.89 %")] = 0.059
-    """SD of the grey-matter fraction between subjects."""
-    gm_within_sd: Annotated[float, Field(ge=0, le=0.025), ASSUMED] = 0.02
-    """SD of the grey-matter fraction between sessions, from positioning."""
-    csf_absent: Annotated[Fraction, ASSUMED] = 0.8
-    """Probability that a subject's voxel holds no cerebrospinal fluid."""
-    csf_mean: Annotated[NonNegative, ASSUMED] = 0.01
-    """Mean fraction of cerebrospinal fluid where there is some (exponential, at most 0.05)."""
-
-
-class LossSettings(Sourced):
-    """What goes wrong in a study."""
-
-    technical: Annotated[Fraction, ASSUMED] = 0.0
-    """Probability that a scan was not acquired."""
-    poor_quality: Annotated[Fraction, ASSUMED] = 0.0
-    """Probability that a scan is unusable: poor shim and low signal-to-noise ratio."""
+        return f"{self.on} {self.covariate}"
 
 
 class Recipe(Sourced):
@@ -273,6 +241,8 @@ class Recipe(Sourced):
     """Effects of covariates."""
     correlations: tuple[Correlation, ...] = (Correlation(),)
     """Correlations between metabolites."""
+    associations: tuple[Association, ...] = ()
+    """Correlations between covariates and metabolites."""
     moment_matched: bool = False
     """Draw within each group so that the sample means and SDs of the concentrations, and those of their changes, are
     those of the recipe (where the group is large enough), for stable figures. The slopes are then part of the SDs."""
@@ -308,7 +278,11 @@ class Recipe(Sourced):
     @property
     def metabolites(self) -> tuple[str, ...]:
         """Single metabolites of the study: the members of the sums, and the other levels."""
-        return tuple(member for level in self.levels for member in MEMBERS.get(level, {level: 1.0}))
+        return tuple(member for level in self.levels for member in self.parts(level))
+
+    def parts(self, level: str) -> Mapping[str, float]:
+        """Single metabolites that a level consists of, each with its part."""
+        return self.levels[level].members or MEMBERS.get(level, {level: 1.0})
 
     @property
     def n_sessions(self) -> int:
@@ -329,7 +303,6 @@ def _problems(recipe: Recipe) -> Iterator[str]:
 
 def _problems_of_design(recipe: Recipe) -> Iterator[str]:
     groups = {group.name for group in recipe.groups}
-    lognormal = {c.name for c in recipe.covariates if isinstance(c, LognormalCovariate)}
     yield "two groups have the same name" if len(groups) < len(recipe.groups) else ""
     yield _unknown("measurement.relaxation", {recipe.measurement.relaxation}, set(water_sets()))
     yield _unknown("levels", set(recipe.levels) & set(SUMS), set(MEMBERS))
@@ -337,12 +310,12 @@ def _problems_of_design(recipe: Recipe) -> Iterator[str]:
         n_treatments = len(recipe.crossover.treatments)
         yield f"crossover has {n_treatments} treatments but there are {len(recipe.sessions)} sessions"
     yield _unknown("parallel.groups", set(recipe.parallel.groups) if recipe.parallel else set(), groups)
-    for group in recipe.groups:
-        yield _unknown("groups.dropout_covariate", {group.dropout_covariate} - {""}, lognormal)
     if recipe.ratings:
         cells = {(cell.group, cell.task) for cell in recipe.ratings.cells}
         if cells != {(group, task) for group in groups for task in recipe.tasks}:
             yield "ratings need one cell for each combination of group and task"
+        ties = {(tie.group, tie.task) for tie in recipe.ratings.responses}
+        yield "ratings.responses names a group or task without a cell" if not ties <= cells else ""
 
 
 def _problems_of_effects(recipe: Recipe) -> Iterator[str]:
@@ -367,6 +340,7 @@ def _problems_of_effects(recipe: Recipe) -> Iterator[str]:
 def _problems_of_covariates(recipe: Recipe) -> Iterator[str]:
     groups = {group.name for group in recipe.groups}
     numeric = {c.name for c in recipe.covariates if not isinstance(c, ChoiceCovariate)}
+    lognormal = {c.name for c in recipe.covariates if isinstance(c, LognormalCovariate)}
     words: set[str] = set()
     for covariate in recipe.covariates:
         yield _unknown("covariates.group", {covariate.group} - {""}, groups)
@@ -376,8 +350,13 @@ def _problems_of_covariates(recipe: Recipe) -> Iterator[str]:
                 yield f"the probabilities of {covariate.name} do not sum to 1"
         else:
             yield _unknown("covariates.only", set(covariate.only), words)
-        if isinstance(covariate, LognormalCovariate) and covariate.level_r:
-            yield _unknown("covariates.level", {covariate.level}, set(recipe.levels))
+    for group in recipe.groups:
+        yield _unknown("groups.dropout_covariate", {group.dropout_covariate} - {""}, lognormal)
+    tied = [tie.covariate for tie in recipe.associations]
+    yield "associations name a covariate twice" if len(set(tied)) < len(tied) else ""
+    for tie in recipe.associations:
+        yield _unknown("associations.covariate", {tie.covariate}, lognormal)
+        yield _unknown("associations.on", {tie.on}, set(recipe.levels))
     for slope in recipe.slopes:
         yield _unknown("slopes.on", {slope.on}, set(recipe.levels))
         yield _unknown("slopes.covariate", {slope.covariate}, {*numeric, "gm"})

@@ -10,7 +10,9 @@ from mrspipe.core.errors import InputError
 from mrspipe.io.bids import find_scans, participants, read_scan, sessions
 from mrspipe.io.tables import read_json, read_table
 from mrspipe.io.volumes import read_volume
-from mrspipe.synth.recipe import Crossover, Group, LossSettings, RatingCell, Ratings, Recipe
+from mrspipe.synth.acquisition import LossSettings
+from mrspipe.synth.covariates import RatingCell, Ratings
+from mrspipe.synth.recipe import Crossover, Group, Recipe
 from mrspipe.synth.study import truth_folder, write_study
 from mrspipe.tissue.voxel import voxel_fractions
 
