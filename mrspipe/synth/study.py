@@ -229,6 +229,7 @@ def _write_images(plan: _Plan, person: Participant, number: int) -> None:
     import numpy as np
 
     sidecar = {"MagneticFieldStrength": plan.recipe.measurement.field_t, "Manufacturer": "simulated"}
+    written: dict[str, Path] = {}
     for index, session in enumerate((plan.recipe.sessions or (None,))[: person.n_attended]):
         rng = stream(plan.seed, IMAGES, number, index)
         anatomy = draw_anatomy(person.tissue, plan.recipe.measurement, rng)
@@ -237,7 +238,14 @@ def _write_images(plan: _Plan, person: Participant, number: int) -> None:
         write_json(plan.root / path.with_name(path.name.replace(".nii.gz", ".json")), sidecar)
         for tissue, volume in anatomy.maps.items():
             name = path.name.replace("T1w", f"label-{tissue}_probseg")
-            write_volume(plan.root / _TISSUE_FOLDER / path.with_name(name), volume, dtype=np.float32)
+            file = plan.root / _TISSUE_FOLDER / path.with_name(name)
+            if tissue in written:
+                # The head is the same, and compressing takes most of the time.
+                file.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(written[tissue], file)
+            else:
+                write_volume(file, volume, dtype=np.float32)
+                written[tissue] = file
 
 
 def _write_scan(plan: _Plan, truth: ScanTruth) -> LineShape:
