@@ -1,20 +1,32 @@
 """Commands on synthetic studies: synth."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mrspipe.cli.app import app
-from mrspipe.cli.options import (
-    Quiet,
-)
+from mrspipe.cli.options import Quiet
+
+
+class Level(StrEnum):
+    """How close to the scanner a synthetic study is."""
+
+    averaged = "averaged"
+    raw = "raw"
 
 
 @app.command(epilog="Example: mrspipe synth small my_cohort")
 def synth(
     recipe: Annotated[str, typer.Argument(help="TOML recipe, or the name of a bundled one.", show_default=False)],
     out: Annotated[Path, typer.Argument(help="New folder for the BIDS dataset.", show_default=False)],
+    level: Annotated[
+        Level,
+        typer.Option(
+            "--level", help="raw: coils, transients, drift, motion. averaged: one spectrum and its water a scan."
+        ),
+    ] = Level.raw,
     random_seed: Annotated[int | None, typer.Option("--random-seed", min=0, help="Instead of the recipe's.")] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -30,6 +42,7 @@ def synth(
             load_recipe(bundled("synthetic_data", recipe)),
             out,
             seed=random_seed,
+            level=level.value,
             progress=lambda done, total: progress("Synthetic scans", done, total),
         )
     console.say(f"Dataset: {out}\nTruth:   {truth_folder(out)}")

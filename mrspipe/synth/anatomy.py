@@ -6,6 +6,8 @@ box centered there is the value at its center, whatever its size and rotation.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -52,19 +54,25 @@ def draw_anatomy(tissue: TissueFractions, settings: MeasurementSettings, rng: np
     -------
     Anatomy
     """
-    affine, (x, y, z) = _grid(settings.image_voxel_mm)
-    at = np.stack([x, y, z])
-    maps = _phantom_maps(at)
+    affine, at, phantom, head = _phantom(settings.image_voxel_mm)
+    x = at[0]
     place = np.array(settings.voxel_centre_mm)
     near = np.linalg.norm(at - place.reshape(3, 1, 1, 1), axis=0) < _NEIGHBOURHOOD_MM
     gm = np.clip(tissue.gm + GM_PER_MM * (x - place[0]), 0.0, 1.0 - tissue.csf)
     local = {"GM": gm, "WM": 1.0 - tissue.csf - gm, "CSF": np.full_like(gm, tissue.csf)}
-    maps = {name: np.where(near, local[name], values) for name, values in maps.items()}
-    head = _radius(at, _HEAD_RADII_MM) < 1
+    maps = {name: np.where(near, local[name], values) for name, values in phantom.items()}
     brain = sum((_INTENSITY[name] * values for name, values in maps.items()), np.zeros_like(x))
     t1w = np.where(brain > 0, brain, _SCALP_INTENSITY * head)
     t1w = np.rint(np.clip(t1w + head * _NOISE_SD * rng.standard_normal(t1w.shape), 0, None))
     return Anatomy(Volume(t1w, affine), {name: Volume(values, affine) for name, values in maps.items()})
+
+
+@lru_cache(maxsize=2)
+def _phantom(voxel_mm: float) -> tuple[FloatArray, FloatArray, Mapping[str, FloatArray], np.ndarray[Any, Any]]:
+    """What all heads share: affine, coordinates (3, n, n, n), tissue maps, and where the head is. Not to be changed."""
+    affine, coordinates = _grid(voxel_mm)
+    at = np.stack(coordinates)
+    return affine, at, _phantom_maps(at), _radius(at, _HEAD_RADII_MM) < 1
 
 
 def _grid(voxel_mm: float) -> tuple[FloatArray, tuple[FloatArray, FloatArray, FloatArray]]:

@@ -103,8 +103,7 @@ def record(
     halves = (
         _cycled(metabolites, water, artefacts, rng) if m.cycling else metabolites + _residual(clean, recipe, axis, rng)
     )
-    offset_hz = artefacts.offset_sd_hz * rng.standard_normal()
-    phase_rad = np.deg2rad(artefacts.phase_sd_deg) * rng.standard_normal()
+    offset_hz, phase_rad = _offset_and_phase(artefacts, rng)
     coils = _sensitivities(m.coils, rng) * np.exp(1j * phase_rad + _SCALE_SIGMA_LOG * rng.standard_normal())
     # Each stored transient has so much noise that the average over all of them has what the SNR asks for.
     sd = noise_sd(clean, axis, snr) * np.sqrt(m.blocks * n_cycles) * gain
@@ -115,6 +114,44 @@ def record(
         return Recorded(stored, None)
     still = _wander((m.water_blocks,), artefacts.model_copy(update={"drift_max_hz": 0.0}), offset_hz, rng)
     return Recorded(stored, receiver.stored(still.of(water * eddy, axis), sd, rng))
+
+
+def average(
+    clean: CleanSpectrum, recipe: Recipe, axis: SpectralAxis, *, snr: float, rng: np.random.Generator
+) -> Recorded:
+    """Play an acquisition that the scanner combines to one average without loss, and its water reference.
+
+    There is the scan's own frequency offset, phase, scale, gain and noise, and residual water where water is
+    suppressed; no coils, drift, motion or eddy currents.
+
+    Parameters
+    ----------
+    clean, recipe, axis, snr, rng
+        As for `record`.
+
+    Returns
+    -------
+    Recorded
+        With one coil, block and cycle, and a water reference under metabolite cycling too.
+    """
+    m, artefacts = recipe.measurement, recipe.artefacts
+    gain = 1 + m.gain_cv * rng.standard_normal()
+    kept = (1 + artefacts.inversion_efficiency) / 2 if m.cycling else 1.0
+    metabolites = gain * kept * clean.without_water
+    if not m.cycling:
+        metabolites = metabolites + _residual(clean, recipe, axis, rng)
+    offset_hz, phase_rad = _offset_and_phase(artefacts, rng)
+    scale = np.exp(1j * phase_rad + _SCALE_SIGMA_LOG * rng.standard_normal())
+    turned = scale * np.exp(2j * np.pi * offset_hz * axis.time_s)
+    noise = rng.standard_normal((2, 2, axis.n_points)) * (noise_sd(clean, axis, snr) * gain * abs(scale))
+    stored = np.array([metabolites, clean.water]) * turned + noise[0] + 1j * noise[1]
+    return Recorded(stored[0].reshape(1, 1, 1, -1), stored[1].reshape(1, 1, -1))
+
+
+def _offset_and_phase(artefacts: ArtefactSettings, rng: np.random.Generator) -> tuple[float, float]:
+    """Draw frequency offset and receiver phase of a scan."""
+    offset_hz = artefacts.offset_sd_hz * rng.standard_normal()
+    return offset_hz, float(np.deg2rad(artefacts.phase_sd_deg) * rng.standard_normal())
 
 
 def _cycled(

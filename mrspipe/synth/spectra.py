@@ -11,6 +11,7 @@ with ``R = exp(-TE / T2) (1 - exp(-TR / T1))``, ``f`` the volume fractions and `
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from mrspipe.basis.simulate import simulate_basis
 from mrspipe.core.arrays import ComplexArray, FloatArray
 from mrspipe.core.axis import SpectralAxis
 from mrspipe.core.basis_set import BasisSet
-from mrspipe.core.operators import broadened, shifted, to_spectrum
+from mrspipe.core.operators import broadened, to_spectrum
 from mrspipe.core.results import TissueFractions
 from mrspipe.physics.constants import METHYL_PROTONS, PURE_WATER_MMOL_PER_KG, WATER_PPM, WATER_PROTONS
 from mrspipe.physics.macromolecules import MacromoleculeLine, macromolecule_lines
@@ -146,9 +147,19 @@ def _metabolites(
     amplitude = np.array([amplitudes[name] for name in basis.names])
     lorentz = np.array([shape.lorentz_hz[name] for name in basis.names]) - basis.linewidth_hz
     shift = recipe.lineshape.shift_sd_ppm * basis.axis.hz_per_ppm * rng.standard_normal(len(basis.names))
-    decay = np.exp(-np.pi * lorentz[:, None] * basis.axis.time_s)
-    fids = shifted(basis.fids * decay, basis.axis, shift)
-    return broadened(amplitude @ fids, basis.axis, gauss_hz=shape.gauss_hz)
+    steps = np.exp((2j * shift - lorentz) * np.pi * basis.axis.dwell_s)
+    lines = amplitude[:, None] * _powers(steps, basis.axis.n_points)
+    return broadened(np.einsum("mt,mt->t", lines, basis.fids), basis.axis, gauss_hz=shape.gauss_hz)
+
+
+def _powers(steps: ComplexArray, n: int) -> ComplexArray:
+    """Powers 0 to n - 1 of each number, shape (n_steps, n): the decaying tones of a step from point to point.
+
+    The n-th power is that of ``q r + s``, so only ``q`` and ``s`` need an exponential each.
+    """
+    r = math.isqrt(n - 1) + 1
+    small, large = steps[:, None] ** np.arange(r), (steps**r)[:, None] ** np.arange(r)
+    return np.asarray((large[:, :, None] * small[:, None, :]).reshape(len(steps), -1)[:, :n])
 
 
 def _gaussian_line(axis: SpectralAxis, ppm: float, fwhm_hz: float) -> ComplexArray:
@@ -156,31 +167,49 @@ def _gaussian_line(axis: SpectralAxis, ppm: float, fwhm_hz: float) -> ComplexArr
     return broadened(tone, axis, gauss_hz=fwhm_hz)
 
 
-def _study_lines(recipe: Recipe) -> list[MacromoleculeLine]:
+@lru_cache(maxsize=8)
+def _study_lines(seed: int, shift_sd_ppm: float, width_sd: float, area_sd: float) -> tuple[MacromoleculeLine, ...]:
     """The macromolecule lines of this study: not those of the fit, which must cope with what it does not know."""
-    settings = recipe.lineshape
-    rng = np.random.default_rng([recipe.seed, _LIST_STREAM])
-    return [
+    rng = np.random.default_rng([seed, _LIST_STREAM])
+    return tuple(
         replace(
             line,
-            ppm=line.ppm + settings.mm_list_shift_sd_ppm * shift,
-            fwhm_ppm=line.fwhm_ppm * math.exp(settings.mm_list_width_sd * width),
-            ratio=line.ratio * math.exp(settings.mm_list_area_sd * area),
+            ppm=line.ppm + shift_sd_ppm * shift,
+            fwhm_ppm=line.fwhm_ppm * math.exp(width_sd * width),
+            ratio=line.ratio * math.exp(area_sd * area),
         )
         for line, (shift, width, area) in zip(
             macromolecule_lines(), rng.standard_normal((len(macromolecule_lines()), 3)), strict=True
         )
-    ]
+    )
+
+
+@lru_cache(maxsize=8)
+def _broad_lines(lines: tuple[MacromoleculeLine, ...], axis: SpectralAxis) -> ComplexArray:
+    fids = np.array([line.ratio * _gaussian_line(axis, line.ppm, line.fwhm_ppm * axis.hz_per_ppm) for line in lines])
+    fids.flags.writeable = False
+    return fids
+
+
+@lru_cache(maxsize=8)
+def _baseline_parts(axis: SpectralAxis) -> tuple[ComplexArray, ComplexArray]:
+    """The humps, shape (n_humps, n_points), and the lipid line, shape (n_points,), each of area 1."""
+    humps = np.array([_gaussian_line(axis, ppm, _HUMP_FWHM_PPM * axis.hz_per_ppm) for ppm in _HUMPS_PPM])
+    lipid = _gaussian_line(axis, _LIPID_PPM, _LIPID_FWHM_HZ)
+    humps.flags.writeable = lipid.flags.writeable = False
+    return humps, lipid
 
 
 def _macromolecules(
     creatine: float, recipe: Recipe, axis: SpectralAxis, shape: LineShape, rng: np.random.Generator
 ) -> ComplexArray:
-    lines, settings = _study_lines(recipe), recipe.lineshape
+    settings = recipe.lineshape
+    lines = _study_lines(
+        recipe.seed, settings.mm_list_shift_sd_ppm, settings.mm_list_width_sd, settings.mm_list_area_sd
+    )
     total = settings.mm_ratio * creatine * max(0.0, 1 + settings.mm_cv * rng.standard_normal())
     spread = np.maximum(1 + settings.mm_line_cv * rng.standard_normal(len(lines)), 0.0)
-    fids = np.array([_gaussian_line(axis, line.ppm, line.fwhm_ppm * axis.hz_per_ppm) for line in lines])
-    fid = total * (spread * [line.ratio for line in lines]) @ fids
+    fid = total * spread @ _broad_lines(lines, axis)
     return broadened(fid, axis, lorentz_hz=shape.common_lorentz_hz, gauss_hz=shape.gauss_hz)
 
 
@@ -188,9 +217,9 @@ def _baseline(
     creatine: float, recipe: Recipe, axis: SpectralAxis, shape: LineShape, rng: np.random.Generator
 ) -> ComplexArray:
     settings = recipe.lineshape
-    humps = np.array([_gaussian_line(axis, ppm, _HUMP_FWHM_PPM * axis.hz_per_ppm) for ppm in _HUMPS_PPM])
+    humps, lipid_line = _baseline_parts(axis)
     areas = settings.baseline_sd * creatine * rng.standard_normal(len(_HUMPS_PPM))
-    lipid = settings.lipid_max * creatine * rng.random() * _gaussian_line(axis, _LIPID_PPM, _LIPID_FWHM_HZ)
+    lipid = settings.lipid_max * creatine * rng.random() * lipid_line
     return np.asarray(areas @ humps + broadened(lipid, axis, gauss_hz=shape.gauss_hz))
 
 

@@ -11,31 +11,33 @@ from pathlib import Path
 from typing import Any
 
 from mrspipe import __version__
-from mrspipe.core.axis import SpectralAxis
 from mrspipe.core.basis_set import BasisSet
 from mrspipe.core.errors import InputError
-from mrspipe.core.signal import Acquisition, ScanKey, Signal
+from mrspipe.core.signal import ScanKey, Signal
 from mrspipe.io.atomic import atomic_write_text
 from mrspipe.io.nifti_mrs import write_signal
 from mrspipe.io.tables import write_json, write_table
 from mrspipe.io.volumes import write_volume
-from mrspipe.synth.anatomy import draw_anatomy, voxel_affine
-from mrspipe.synth.artefacts import record
-from mrspipe.synth.cohort import IMAGES, SPECTRA, Cohort, Participant, ScanTruth, draw_cohort, stream, with_sums
+from mrspipe.synth.anatomy import draw_anatomy
+from mrspipe.synth.cohort import Cohort, ScanTruth, draw_cohort, with_sums
+from mrspipe.synth.covariates import ChoiceCovariate
+from mrspipe.synth.origin import Fact, facts
+from mrspipe.synth.people import Participant
 from mrspipe.synth.recipe import Recipe
-from mrspipe.synth.spectra import LineShape, make_basis, metabolite_amplitudes, synthesise
+from mrspipe.synth.scanner import SpectrumLevel, scan
+from mrspipe.synth.spectra import LineShape, make_basis, metabolite_amplitudes
+from mrspipe.synth.streams import IMAGES, stream
 
 BIDS_VERSION = "1.10.0"
 _TISSUE_FOLDER = Path("derivatives") / "tissue"
 _PULSE_SEQUENCE = {"press": "PRESS", "slaser": "semi-LASER", "spin_echo": "Spin Echo"}
-# SD of the voxel's rotation from session to session, assumed.
-_ANGLE_SD_DEG = 4.0
 _TRUTH_COLUMNS: Mapping[str, str | Mapping[str, Any]] = {
     "participant_id": "Participant",
     "session_id": "Session",
     "task_id": "Task",
     "group": "Group",
     "treatment": "Treatment of the session",
+    "arm": "Arm of the participant",
     "metabolite": "Metabolite, or sum of metabolites",
     "molar": {"Description": "True concentration in the tissue", "Units": "mmol/L"},
     "ratio_tcr": "True ratio of the signal of one proton to that of total creatine; relaxation is in it",
@@ -56,12 +58,17 @@ class _Plan:
     recipe: Recipe
     seed: int
     root: Path
-    axis: SpectralAxis
     basis: BasisSet
+    level: SpectrumLevel
 
 
 def write_study(
-    recipe: Recipe, out: Path, *, seed: int | None = None, progress: Callable[[int, int], None] | None = None
+    recipe: Recipe,
+    out: Path,
+    *,
+    seed: int | None = None,
+    level: SpectrumLevel = "raw",
+    progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Make a synthetic study.
 
@@ -72,7 +79,9 @@ def write_study(
         Folder of the BIDS tree; must not exist or be empty. The truth goes to ``<out>_truth``: ``truth.tsv``,
         ``lost.tsv`` (scans that were not acquired) and ``recipe.json``.
     seed : int, optional
-        Instead of the recipe's. The same recipe and seed give the same bytes.
+        Instead of the recipe's. The same recipe, seed and level give the same bytes.
+    level : {"averaged", "raw"}
+        How close to the scanner the spectra are, as in `mrspipe.synth.scanner.scan`.
     progress : callable, optional
         Called after each scan with the number of scans done and their total.
 
@@ -96,7 +105,7 @@ def write_study(
     # The dataset gets its name when it is whole: an interrupted call leaves nothing that looks like one.
     unfinished = out.with_name(f".writing-{out.name}")
     shutil.rmtree(unfinished, ignore_errors=True)
-    plan = _Plan(recipe, seed, unfinished, basis.axis, basis)
+    plan = _Plan(recipe, seed, unfinished, basis, level)
     _write_descriptions(plan, cohort)
     for number, person in enumerate(cohort.participants):
         _write_images(plan, person, number)
@@ -160,15 +169,25 @@ def _write_participants(plan: _Plan, cohort: Cohort) -> None:
     import pandas as pd
 
     rows = [
-        {"participant_id": f"sub-{person.label}", "group": person.group, **person.covariates}
+        {"participant_id": f"sub-{person.label}", "group": person.group}
+        | _arm(plan.recipe, person)
+        | dict(person.covariates)
         for person in cohort.participants
     ]
     if not plan.recipe.sessions:
         # Without sessions there is no sessions.tsv; the only visit's ratings belong to the participant.
         rows = [{**row, **visit.ratings} for row, visit in zip(rows, cohort.visits, strict=True)]
-    meaning: dict[str, str | dict[str, Any]] = {c.name: c.description or c.name for c in plan.recipe.covariates}
-    meaning |= {"group": "Group of participants"} | _visit_columns(plan.recipe)
+    meaning: dict[str, str | dict[str, Any]] = {}
+    for covariate in plan.recipe.covariates:
+        unit = "" if isinstance(covariate, ChoiceCovariate) else covariate.unit
+        text = covariate.description or covariate.name
+        meaning[covariate.name] = {"Description": text, "Units": unit} if unit else text
+    meaning |= {"group": "Group of participants", "arm": "Treatment for the whole study"} | _visit_columns(plan.recipe)
     write_table(plan.root / "participants.tsv", pd.DataFrame(rows), meaning)
+
+
+def _arm(recipe: Recipe, person: Participant) -> dict[str, str | None]:
+    return {} if recipe.parallel is None else {"arm": person.arm or None}
 
 
 def _visit_columns(recipe: Recipe) -> dict[str, str | dict[str, Any]]:
@@ -194,10 +213,10 @@ def _write_sessions(plan: _Plan, cohort: Cohort) -> None:
         write_table(plan.root / subject / f"{subject}_sessions.tsv", pd.DataFrame(rows), meaning)
 
 
-def _anatomy_path(plan: _Plan, subject: str) -> Path:
-    """T1-weighted image of a participant, acquired in the first session; relative to the tree's root."""
-    key = ScanKey(sub=subject, ses=plan.recipe.sessions[0] if plan.recipe.sessions else None)
-    return _folder(key) / "anat" / f"{key.label}_T1w.nii.gz"
+def _anatomy_path(key: ScanKey) -> Path:
+    """T1-weighted image of a session; relative to the tree's root."""
+    visit = ScanKey(sub=key.sub, ses=key.ses)
+    return _folder(visit) / "anat" / f"{visit.label}_T1w.nii.gz"
 
 
 def _folder(key: ScanKey) -> Path:
@@ -206,61 +225,38 @@ def _folder(key: ScanKey) -> Path:
 
 
 def _write_images(plan: _Plan, person: Participant, number: int) -> None:
+    """Write the image and tissue maps of each session: the same head, with noise of its own."""
     import numpy as np
 
-    anatomy = draw_anatomy(person.tissue, plan.recipe.measurement, stream(plan.seed, IMAGES, number))
-    path = _anatomy_path(plan, person.label)
-    write_volume(plan.root / path, anatomy.t1w, dtype=np.int16)
     sidecar = {"MagneticFieldStrength": plan.recipe.measurement.field_t, "Manufacturer": "simulated"}
-    write_json(plan.root / path.with_name(path.name.replace(".nii.gz", ".json")), sidecar)
-    for tissue, volume in anatomy.maps.items():
-        name = Path(f"sub-{person.label}") / "anat" / f"sub-{person.label}_label-{tissue}_probseg.nii.gz"
-        write_volume(plan.root / _TISSUE_FOLDER / name, volume, dtype=np.float32)
+    written: dict[str, Path] = {}
+    for index, session in enumerate((plan.recipe.sessions or (None,))[: person.n_attended]):
+        rng = stream(plan.seed, IMAGES, number, index)
+        anatomy = draw_anatomy(person.tissue, plan.recipe.measurement, rng)
+        path = _anatomy_path(ScanKey(sub=person.label, ses=session))
+        write_volume(plan.root / path, anatomy.t1w, dtype=np.int16)
+        write_json(plan.root / path.with_name(path.name.replace(".nii.gz", ".json")), sidecar)
+        for tissue, volume in anatomy.maps.items():
+            name = path.name.replace("T1w", f"label-{tissue}_probseg")
+            file = plan.root / _TISSUE_FOLDER / path.with_name(name)
+            if tissue in written:
+                # The head is the same, and compressing takes most of the time.
+                file.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(written[tissue], file)
+            else:
+                write_volume(file, volume, dtype=np.float32)
+                written[tissue] = file
 
 
 def _write_scan(plan: _Plan, truth: ScanTruth) -> LineShape:
     """Simulate one scan, write its files, and return its line shape."""
-    m, rng = plan.recipe.measurement, stream(plan.seed, SPECTRA, *truth.index)
-    clean = synthesise(truth, plan.recipe, plan.basis, rng)
-    recorded = record(clean, plan.recipe, plan.axis, snr=truth.snr, rng=rng)
-    # One position for all scans of a session.
-    angle_deg = _ANGLE_SD_DEG * stream(plan.seed, SPECTRA, *truth.index[:2]).standard_normal()
-    affine = voxel_affine(m, displacement_mm=truth.displacement_mm, angle_deg=angle_deg)
-    acquisition = _acquisition(plan.recipe)
-    samples, dims = recorded.metabolites, ("coil", "transient", "cycle")
-    scan = Signal(*_squeezed(samples, dims), axis=plan.axis, acquisition=acquisition, affine=affine)
-    links = {"AnatomicalImage": _uri(_anatomy_path(plan, truth.key.sub))}
-    if recorded.water is not None:
-        reference = _acquisition(plan.recipe, n_transients=m.water_blocks, water_suppressed=False)
-        water = Signal(*_squeezed(recorded.water, dims[:2]), axis=plan.axis, acquisition=reference, affine=affine)
-        _write_mrs(plan, truth.key, "mrsref", water, links)
+    delivered = scan(truth, plan.recipe, plan.basis, plan.seed, level=plan.level)
+    links = {"AnatomicalImage": _uri(_anatomy_path(truth.key))}
+    if delivered.water is not None:
+        _write_mrs(plan, truth.key, "mrsref", delivered.water, links)
         links |= {"ReferenceSignal": _uri(_mrs_path(truth.key, "mrsref"))}
-    _write_mrs(plan, truth.key, "svs", scan, links)
-    return clean.line_shape
-
-
-def _squeezed(samples: Any, names: tuple[str, ...]) -> tuple[Any, tuple[str, ...]]:
-    """Drop dimensions of length 1; time, the last, stays."""
-    kept = [length > 1 for length in samples.shape[:-1]]
-    shape = [length for length, keep in zip(samples.shape[:-1], kept, strict=True) if keep]
-    dims = tuple(name for name, keep in zip(names, kept, strict=True) if keep)
-    return samples.reshape(*shape, samples.shape[-1]), (*dims, "time")
-
-
-def _acquisition(
-    recipe: Recipe, *, n_transients: int | None = None, water_suppressed: bool | None = None
-) -> Acquisition:
-    m = recipe.measurement
-    return Acquisition(
-        field_t=m.field_t,
-        sequence=m.sequence,
-        echo_time_s=m.echo_time_s,
-        repetition_time_s=m.repetition_time_s,
-        manufacturer="simulated",
-        n_transients=m.n_transients if n_transients is None else n_transients,
-        voxel_mm=m.voxel_mm,
-        water_suppressed=not m.cycling if water_suppressed is None else water_suppressed,
-    )
+    _write_mrs(plan, truth.key, "svs", delivered.metabolites, links)
+    return delivered.line_shape
 
 
 def _mrs_path(key: ScanKey, suffix: str) -> Path:
@@ -275,13 +271,15 @@ def _write_mrs(plan: _Plan, key: ScanKey, suffix: str, signal: Signal, links: Ma
     name = _mrs_path(key, suffix)
     write_signal(plan.root / name, signal)
     task = {"TaskName": key.task} if key.task else {}
-    sidecar = {**_sidecar(plan.recipe, signal), **task, **links}
+    sidecar = {**_sidecar(plan, signal), **task, **links}
     write_json(plan.root / name.with_name(name.name.replace(".nii.gz", ".json")), sidecar)
 
 
-def _sidecar(recipe: Recipe, signal: Signal) -> dict[str, Any]:
-    m, acquisition = recipe.measurement, signal.acquisition
-    details = {"PulseSequenceDetails": "metabolite cycling"} if m.cycling else {}
+def _sidecar(plan: _Plan, signal: Signal) -> dict[str, Any]:
+    m, acquisition = plan.recipe.measurement, signal.acquisition
+    # The average of cycled transients is as one of suppressed ones.
+    cycled = m.cycling and plan.level == "raw"
+    details = {"PulseSequenceDetails": "metabolite cycling"} if cycled else {}
     return {
         "ResonantNucleus": ["1H"],
         "SpectrometerFrequency": [round(signal.axis.hz_per_ppm, 6)],
@@ -332,6 +330,7 @@ def _labels(truth: ScanTruth) -> dict[str, str | None]:
         "task_id": truth.key.task,
         "group": truth.group,
         "treatment": truth.treatment or None,
+        "arm": truth.arm or None,
     }
 
 
@@ -340,7 +339,14 @@ def _write_truth(plan: _Plan, cohort: Cohort, rows: Iterable[dict[str, Any]], fo
 
     write_table(folder / "truth.tsv", pd.DataFrame(list(rows), columns=list(_TRUTH_COLUMNS)), _TRUTH_COLUMNS)
     lost = [{**_labels(truth), "reason": truth.lost} for truth in cohort.scans if truth.lost]
-    columns = ["participant_id", "session_id", "task_id", "group", "treatment", "reason"]
+    columns = ["participant_id", "session_id", "task_id", "group", "treatment", "arm", "reason"]
     write_table(folder / "lost.tsv", pd.DataFrame(lost, columns=columns))
     recipe = json.loads(plan.recipe.model_dump_json())
-    write_json(folder / "recipe.json", {"seed": plan.seed, "version": __version__, "recipe": recipe})
+    made = {"seed": plan.seed, "level": plan.level, "version": __version__}
+    origins = [_fact_row(fact) for fact in facts(plan.recipe)]
+    write_json(folder / "recipe.json", {**made, "recipe": recipe, "origins": origins})
+
+
+def _fact_row(fact: Fact) -> dict[str, Any]:
+    origin = fact.origin.model_dump() if fact.origin else {"tag": None, "source": "", "note": "nobody said"}
+    return {"quantity": fact.place, "value": fact.value, "unit": fact.unit, **origin}

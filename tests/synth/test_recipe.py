@@ -26,11 +26,22 @@ def test_every_recipe_loads(path):
 
 
 def test_there_are_recipes():
-    assert {"small", "cocaine_s1", "cocaine_s2", "two_groups", "pre_post", "single_group"} <= {p.stem for p in RECIPES}
+    assert {path.stem for path in RECIPES} >= {
+        "small",
+        "paper_like",
+        "strong",
+        "null",
+        "confounded",
+        "nac_effect",
+        "moment_matched",
+        "two_groups",
+        "pre_post",
+        "single_group",
+    }
 
 
 def test_the_cocaine_recipe_has_the_design_of_the_paper():
-    recipe = load_recipe(next(path for path in RECIPES if path.stem == "cocaine_s1"))
+    recipe = load_recipe(next(path for path in RECIPES if path.stem == "paper_like"))
     assert {group.name: group.n for group in recipe.groups} == {"CAI": 26, "HC": 30}
     assert (len(recipe.sessions), recipe.tasks) == (2, ("neutral", "cue"))
     assert (recipe.measurement.echo_time_s, recipe.measurement.repetition_time_s) == (0.032, 2.5)

@@ -10,7 +10,9 @@ from mrspipe.core.errors import InputError
 from mrspipe.io.bids import find_scans, participants, read_scan, sessions
 from mrspipe.io.tables import read_json, read_table
 from mrspipe.io.volumes import read_volume
-from mrspipe.synth.recipe import Crossover, Group, LossSettings, RatingCell, Ratings, Recipe
+from mrspipe.synth.acquisition import LossSettings
+from mrspipe.synth.covariates import RatingCell, Ratings
+from mrspipe.synth.recipe import Crossover, Group, Parallel, Recipe
 from mrspipe.synth.study import truth_folder, write_study
 from mrspipe.tissue.voxel import voxel_fractions
 
@@ -156,3 +158,79 @@ def _validator():
     if not found:
         pytest.skip("bids-validator-deno is not installed")
     return found
+
+
+def test_every_session_has_its_own_image_and_tissue_maps(cycled):
+    for files in find_scans(cycled).scans:
+        visit = f"sub-{files.key.sub}_ses-{files.key.ses}"
+        assert files.anatomy.name == f"{visit}_T1w.nii.gz"
+        assert files.tissue_maps["GM"].name == f"{visit}_label-GM_probseg.nii.gz"
+
+
+def test_who_left_has_no_image_of_the_session_missed(tmp_path):
+    recipe = SUPPRESSED.model_copy(update={"sessions": ("1", "2"), "groups": (Group(n=1, dropout=1.0),)})
+    root = write_study(recipe, tmp_path / "study")
+    assert [path.name for path in root.glob("sub-*/ses-*/anat/*.nii.gz")] == ["sub-01_ses-1_T1w.nii.gz"]
+    assert list(sessions(root)["session_id"]) == ["ses-1"]
+
+
+def test_the_preflight_has_no_doubt_about_images_of_another_session(tmp_path):
+    from mrspipe.config import load_config
+    from mrspipe.pipeline.preflight import check_scans
+
+    recipe = SUPPRESSED.model_copy(update={"sessions": ("1", "2"), "groups": (Group(n=1),)})
+    root = write_study(recipe, tmp_path / "study", level="averaged")
+    checks = check_scans(find_scans(root), load_config("pre_post"))
+    assert len(checks.reports) == 2
+    assert "anatomy-other-session" not in {finding.code for finding in checks.findings}
+
+
+@pytest.fixture(scope="module")
+def averaged(tmp_path_factory):
+    return write_study(CYCLED, tmp_path_factory.mktemp("averaged") / "study", level="averaged")
+
+
+def test_an_averaged_study_has_one_spectrum_and_one_water_reference_for_each_scan(averaged, cycled):
+    found = find_scans(averaged)
+    assert found.failures == ()
+    assert [files.key for files in found.scans] == [files.key for files in find_scans(cycled).scans]
+    scan = read_scan(found.scans[0])
+    assert scan.metabolites.dims == scan.water.dims == ("time",)
+    assert scan.metabolites.acquisition.water_suppressed is True
+    assert scan.water.acquisition.water_suppressed is False
+    sidecar = read_json(found.scans[0].metabolites.with_name(f"{found.scans[0].key.label}_svs.json"))
+    assert "PulseSequenceDetails" not in sidecar
+
+
+def test_raw_and_averaged_studies_have_the_same_truth(averaged, cycled):
+    first, second = (truth_folder(root) / "truth.tsv" for root in (averaged, cycled))
+    assert first.read_bytes() == second.read_bytes()
+    levels = [read_json(truth_folder(root) / "recipe.json")["level"] for root in (averaged, cycled)]
+    assert levels == ["averaged", "raw"]
+
+
+def test_the_truth_says_how_each_number_is_known(cycled):
+    origins = read_json(truth_folder(cycled) / "recipe.json")["origins"]
+    by_place = {one["quantity"]: one for one in origins}
+    assert by_place["quality.snr_mean"]["tag"] == "read"
+    assert by_place["levels[Glu].mean"] == {
+        "quantity": "levels[Glu].mean",
+        "value": 11.9,
+        "unit": "mM",
+        "tag": "read",
+        "source": "doi 10.1111/adb.13027, as coded in doi 10.1016/j.ab.2023.115227",
+        "note": "controls 11.89",
+    }
+
+
+def test_arms_are_a_column_of_the_participants_and_of_the_truth(tmp_path):
+    groups = (Group(name="MDD", n=2), Group(name="HC", n=1))
+    parallel = Parallel(arms=("placebo", "riluzole"), groups=("MDD",))
+    recipe = SUPPRESSED.model_copy(update={"groups": groups, "parallel": parallel})
+    root = write_study(recipe, tmp_path / "study", level="averaged")
+    people = participants(root)
+    assert sorted(people["arm"].dropna()) == ["placebo", "riluzole"]
+    assert list(people["group"][people["arm"].isna()]) == ["HC"]
+    assert "\tn/a\t" in (root / "participants.tsv").read_text()
+    truth = read_table(truth_folder(root) / "truth.tsv")
+    assert set(truth.loc[truth["group"] == "MDD", "arm"]) == {"placebo", "riluzole"}
