@@ -10,7 +10,7 @@ from mrspipe import __version__
 from mrspipe.cli.main import main
 from mrspipe.io.tables import read_table
 
-COMMANDS = ("demo", "run", "fit", "basis", "synth", "import", "check", "group", "report")
+COMMANDS = ("demo", "run", "fit", "basis", "synth", "import", "check", "group", "report", "compare")
 
 
 def call(monkeypatch, *arguments) -> int:

@@ -46,6 +46,7 @@ _BIDSIGNORE = """\
 /references.bib
 /mrsinmrs.*
 /group
+/compare
 /logs
 /figures
 """
