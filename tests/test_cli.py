@@ -215,3 +215,16 @@ def test_a_draft_never_replaces_a_file(monkeypatch, capsys, tmp_path):
     (tmp_path / "mapping.tsv").write_text("my work")
     assert call(monkeypatch, "import", tmp_path, "--draft", tmp_path / "mapping.tsv") == 2
     assert (tmp_path / "mapping.tsv").read_text() == "my work"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("compare", "nowhere", "--with", "lcmodel=x"), "no results of mrspipe run"),
+        (("compare", "nowhere", "--with", "lcmodel"), "NAME=PATH"),
+    ],
+)
+def test_a_comparison_that_cannot_be_made_says_why(monkeypatch, capsys, tmp_path, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    assert call(monkeypatch, *arguments) == 2
+    assert message in capsys.readouterr().err
