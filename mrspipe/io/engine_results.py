@@ -13,11 +13,11 @@ from pathlib import Path
 
 from mrspipe.core.results import SUMS
 from mrspipe.io.basis_files import short_name
+from mrspipe.io.names import labels_in, same_value
 
 OWN_UNITS = "engine_units"
 """A concentration in the program's own units, which has no counterpart among our quantities."""
 
-_LABEL = re.compile(r"(?<![A-Za-z0-9])(sub|ses|task|acq|nuc|voi|rec|run|echo|inv)-([A-Za-z0-9+]+)")
 _NAMES_OF_SUMS = {frozenset(members): name for name, members in SUMS.items()}
 
 
@@ -56,7 +56,7 @@ class EngineSpectrum:
     @property
     def labels(self) -> dict[str, str]:
         """BIDS entities of the place; those of the file's name win over those of its folders."""
-        return dict(_LABEL.findall(self.place))
+        return labels_in(self.place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +138,11 @@ def matched(
     known = {name for scan in scans for name in scan}
     wanted = {name: value for name, value in labels.items() if name in known}
     fitting = [
-        at for at, scan in enumerate(scans) if all(_same(value, scan.get(name)) for name, value in wanted.items())
+        at
+        for at, scan in enumerate(scans)
+        if all(name in scan and same_value(name, value, scan[name]) for name, value in wanted.items())
     ]
     if len(fitting) == 1:
         return fitting[0], ""
     text = "_".join(f"{name}-{value}" for name, value in labels.items())
     return None, f"no scan of the study is {text}" if not fitting else f"{len(fitting)} scans fit {text}"
-
-
-def _same(label: str, value: str | None) -> bool:
-    if value is None:
-        return False
-    return label == value or (label.isdecimal() and value.isdecimal() and label.lstrip("0") == value.lstrip("0") != "")

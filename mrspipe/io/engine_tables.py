@@ -41,7 +41,7 @@ _TIDY = ("participant_id", "metabolite", "quantity", "value")
 
 
 def read_fsl_mrs_results(folder: Path) -> EngineResults:
-    """Read all results of FSL-MRS in a folder; ``concentrations.csv`` before ``summary.csv``, which is rounded no less.
+    """Read all results of FSL-MRS in a folder: ``concentrations.csv``, or ``summary.csv`` where there is no such file.
 
     Parameters
     ----------

@@ -5,7 +5,6 @@ stronger than the only other spectrum of its folder is taken as its water refere
 as ``sub-01`` or ``ses-2`` in the path, and from nothing else: who a file belongs to is not guessed.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from mrspipe.core.errors import MrspipeError
 from mrspipe.io.import_mapping import DRAFT_COLUMNS
+from mrspipe.io.names import labels_in
 from mrspipe.io.tables import MISSING, table_of, write_table
 from mrspipe.io.vendor import strength
 from mrspipe.io.vendor_files import Converted, convert
@@ -20,7 +20,6 @@ from mrspipe.io.vendor_formats import FORMAT_NAMES, vendor_format
 from mrspipe.io.vendor_sources import gather, is_inversion, is_reference, is_t1w, without_role
 
 _LABELS = {"sub": "participant_id", "ses": "session", "task": "task", "acq": "acq", "run": "run"}
-_LABEL = re.compile(r"(?<![A-Za-z0-9])(sub|ses|task|acq|run)-([A-Za-z0-9]+)")
 # As in `mrspipe.io.vendor`: unsuppressed water is far more than five times what is left of it.
 _WATER_RATIO = 5.0
 
@@ -136,8 +135,8 @@ def _is_near(image: Path, folder: Path, source_dir: Path) -> bool:
 def _row(scan: _Found, reference: _Found | None, t1w: Path | None, source_dir: Path) -> dict[str, str]:
     row = dict.fromkeys(DRAFT_COLUMNS, MISSING)
     row["file"] = scan.path.relative_to(source_dir).as_posix()
-    for entity, label in _LABEL.findall(row["file"]):
-        row[_LABELS[entity]] = label
+    named = labels_in(row["file"])
+    row |= {column: named[entity] for entity, column in _LABELS.items() if entity in named}
     if any(is_inversion(one) for one in scan.spectra):
         row["inv"] = "1"
     if reference is not None:

@@ -69,7 +69,17 @@ class LcmodelTable:
         """How concentrations were scaled to water; None where they were not."""
         if not self.inputs.get("dows", "f").lstrip(".").lower().startswith("t"):
             return None
-        return WaterScale(**{name: float(self.inputs.get(name, default)) for name, default in _DEFAULTS.items()})
+        return WaterScale(**{name: _real(self.inputs.get(name), default) for name, default in _DEFAULTS.items()})
+
+
+def _real(text: str | None, default: float) -> float:
+    """A Fortran number, whose exponent may be D; NaN, which is like no other number, where it is none."""
+    if text is None:
+        return default
+    try:
+        return float(text.upper().replace("D", "E"))
+    except ValueError:
+        return math.nan
 
 
 def read_lcmodel_table(path: Path) -> LcmodelTable:

@@ -36,13 +36,11 @@ _STRENGTH_POINTS = slice(1, 9)
 class ImportReport:
     """What an import wrote, and what it found or left out, in plain words.
 
-    ``scan`` is the file of the spectrum, ``targets`` are all files of this scan, also those that were there already;
-    ``format`` is the vendor's.
+    ``targets`` are all files of this scan, also those that were there already; ``format`` is the vendor's.
     """
 
     written: tuple[Path, ...]
     notes: tuple[str, ...]
-    scan: Path
     targets: tuple[Path, ...]
     format: str
 
@@ -163,7 +161,7 @@ def import_files(
     written = tuple(path for path, content in planned.items() if not _is_same(path, content))
     for path in () if options.dry_run else written:
         atomic_write_bytes(path, planned[path])
-    return ImportReport(written, tuple(dict.fromkeys(notes)), targets[-2], targets, scan.format)
+    return ImportReport(written, tuple(dict.fromkeys(notes)), targets, scan.format)
 
 
 def _planned(
@@ -176,7 +174,7 @@ def _planned(
     *,
     keep_identity: bool,
 ) -> dict[Path, bytes]:
-    """Content of the subject's new files, linked with each other; the spectrum and its sidecar come last."""
+    """Content of the subject's new files, linked with each other."""
     subject = bids_dir / f"sub-{key.sub}"
     session = subject / f"ses-{key.ses}" if key.ses else subject
     planned: dict[Path, bytes] = {}
