@@ -10,7 +10,7 @@ from mrspipe import __version__
 from mrspipe.cli.main import main
 from mrspipe.io.tables import read_table
 
-COMMANDS = ("demo", "run", "fit", "basis", "synth", "import", "check", "group", "stats", "report")
+COMMANDS = ("demo", "run", "check", "group", "stats", "report", "compare", "synth", "fit", "basis", "import")
 
 
 def call(monkeypatch, *arguments) -> int:
@@ -162,3 +162,69 @@ def test_philips_scans_are_imported_analysed_and_honestly_not_compared(monkeypat
     assert "No group test was made" in page
     assert (out_dir / "sub-01.html").exists()
     assert (out_dir / "sub-02.html").exists()
+
+
+def make_mapping(tmp_path, text):
+    (tmp_path / "source").mkdir(exist_ok=True)
+    (tmp_path / "mapping.tsv").write_text(text)
+    return ("import", tmp_path / "source", tmp_path / "bids", "--map", tmp_path / "mapping.tsv")
+
+
+def test_every_problem_of_a_mapping_is_a_line_and_nothing_is_written(monkeypatch, capsys, tmp_path):
+    command = make_mapping(tmp_path, "file\tparticipant_id\na.rda\t0_1\nb.rda\t02\n")
+    assert call(monkeypatch, *command) == 2
+    text = capsys.readouterr().err
+    assert "line 2: file: there is no a.rda" in text
+    assert "line 2: participant_id: A BIDS label" in text
+    assert "line 3: file: there is no b.rda" in text
+    assert "Nothing was written: 3 problems" in text
+    assert not (tmp_path / "bids").exists()
+
+
+def test_a_failed_row_is_named_and_the_exit_code_is_1(monkeypatch, capsys, tmp_path):
+    command = make_mapping(tmp_path, "file\tparticipant_id\na.nii\t01\n")
+    (tmp_path / "source" / "a.nii").write_bytes(b"broken")
+    assert call(monkeypatch, *command) == 1
+    shown = capsys.readouterr()
+    assert "Failed: line 2" in shown.err
+    assert "0 scans imported, 0 there already, 1 failed." in shown.out
+
+
+def test_keeping_identities_is_warned_of(monkeypatch, capsys, tmp_path):
+    command = make_mapping(tmp_path, "file\tparticipant_id\na.nii\t01\n")
+    (tmp_path / "source" / "a.nii").write_bytes(b"broken")
+    call(monkeypatch, *command, "--keep-identity")
+    assert "Do not share this dataset" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("import", "source", "bids"),
+        ("import", "source", "bids", "--map", "m.tsv", "--sub", "01"),
+        ("import", "source", "--map", "m.tsv"),
+        ("import", "source", "bids", "--draft", "m.tsv"),
+    ],
+)
+def test_import_is_told_what_to_do_in_exactly_one_way(monkeypatch, tmp_path, arguments):
+    monkeypatch.chdir(tmp_path)
+    assert call(monkeypatch, *arguments) == 2
+
+
+def test_a_draft_never_replaces_a_file(monkeypatch, capsys, tmp_path):
+    (tmp_path / "mapping.tsv").write_text("my work")
+    assert call(monkeypatch, "import", tmp_path, "--draft", tmp_path / "mapping.tsv") == 2
+    assert (tmp_path / "mapping.tsv").read_text() == "my work"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("compare", "nowhere", "--with", "lcmodel=x"), "no results of mrspipe run"),
+        (("compare", "nowhere", "--with", "lcmodel"), "NAME=PATH"),
+    ],
+)
+def test_a_comparison_that_cannot_be_made_says_why(monkeypatch, capsys, tmp_path, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    assert call(monkeypatch, *arguments) == 2
+    assert message in capsys.readouterr().err

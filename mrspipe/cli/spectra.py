@@ -1,4 +1,4 @@
-"""Commands on single spectra and basis sets: fit, basis, import."""
+"""Commands on single spectra and basis sets: fit, basis."""
 
 from pathlib import Path
 from typing import Annotated
@@ -141,38 +141,3 @@ def basis(
             reference=reference,
         )
     typer.echo(f"{arguments[-1]}: {len(written.names)} entries ({', '.join(written.names)}).")
-
-
-@app.command("import", epilog="Example: mrspipe import scan.SDAT my_study --sub 01 --ref water.SDAT")
-def import_(
-    sources: Annotated[
-        list[Path], typer.Argument(help="Vendor files or a folder, then BIDS_DIR.", metavar="SOURCE... BIDS_DIR")
-    ],
-    sub: Annotated[str, typer.Option("--sub", help="Participant label.", show_default=False)],
-    ses: Annotated[str | None, typer.Option("--ses", help="Session label.")] = None,
-    task: Annotated[str | None, typer.Option("--task", help="Task label.")] = None,
-    acq: Annotated[str | None, typer.Option("--acq", help="Acquisition label.")] = None,
-    run_: Annotated[str | None, typer.Option("--run", help="Run number.")] = None,
-    inv: Annotated[str | None, typer.Option("--inv", help="Number of an inversion scan (metabolites nulled).")] = None,
-    ref: Annotated[Path | None, typer.Option("--ref", help="Water reference.")] = None,
-    t1w: Annotated[Path | None, typer.Option("--t1w", help="T1-weighted image (NIfTI).")] = None,
-    quiet: Quiet = False,
-) -> None:
-    """Convert vendor files to BIDS with complete sidecars."""
-    from mrspipe.console import Console
-    from mrspipe.core.signal import ScanKey
-    from mrspipe.io.vendor import import_files
-
-    if len(sources) < 2:
-        raise typer.BadParameter(
-            "Give the vendor files first and the BIDS folder last.", param_hint="SOURCE... BIDS_DIR"
-        )
-    key = ScanKey(
-        sub=sub.removeprefix("sub-"), ses=ses and ses.removeprefix("ses-"), task=task, acq=acq, run=run_, inv=inv
-    )
-    report = import_files(sources[:-1], sources[-1], key, reference=ref, t1w=t1w)
-    console = Console(quiet=quiet)
-    for path in report.written:
-        console.say(f"Wrote {path}")
-    for note in report.notes:
-        console.say(f"Note: {note}")

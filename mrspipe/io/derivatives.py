@@ -49,6 +49,7 @@ _BIDSIGNORE = """\
 /references.bib
 /mrsinmrs.*
 /group
+/compare
 /logs
 /figures
 """

@@ -11,6 +11,7 @@ _COPIED = {
     "FlipAngle": "ExcitationFlipAngle",
     "ManufacturersModelName": "ManufacturersModelName",
     "SoftwareVersions": "SoftwareVersions",
+    "DeviceSerialNumber": "DeviceSerialNumber",
     "InstitutionName": "InstitutionName",
     "InstitutionAddress": "InstitutionAddress",
     "ReceiveCoilName": "RxCoil",

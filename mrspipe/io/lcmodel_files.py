@@ -8,6 +8,7 @@ A RAW file does not hold the dwell time, so that the caller must know it. Data a
 as LCModel does.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,41 @@ def write_raw(path: Path, signal: Signal) -> None:
     header = f" $SEQPAR\n {', '.join(parameters)}\n $END\n"
     header += f" $NMID\n ID='{Path(path).stem}', FMTDAT='{FORMAT_WRITTEN}'\n TRAMP=1., VOLUME=1.\n $END\n"
     atomic_write_text(Path(path), header + formatted(fid.conj()))
+
+
+# LCModel starts only with a key; since version 6.3 is free it is this one for everybody.
+_KEY = 210387309
+
+
+def control_text(settings: Mapping[str, str | float | int | bool]) -> str:
+    """Write LCModel's control file, a namelist that it reads from the standard input.
+
+    Parameters
+    ----------
+    settings : mapping
+        Control parameters by name. Paths are relative to the folder that LCModel runs in, because it cuts long ones.
+
+    Examples
+    --------
+    >>> print(control_text({"nunfil": 1024, "deltat": 5e-4, "dows": True, "filraw": "data.RAW"}), end="")
+     $LCMODL
+     key=210387309
+     nunfil=1024
+     deltat=5.000000000e-04
+     dows=T
+     filraw='data.RAW'
+     $END
+    """
+    lines = [f" {name}={_fortran(value)}" for name, value in ({"key": _KEY} | dict(settings)).items()]
+    return "\n".join([" $LCMODL", *lines, " $END\n"])
+
+
+def _fortran(value: str | float | int | bool) -> str:
+    if isinstance(value, bool):
+        return "T" if value else "F"
+    if isinstance(value, float):
+        return f"{value:.9e}"
+    return str(value) if isinstance(value, int) else f"'{value.replace(chr(39), ' ')}'"
 
 
 def _is_true(header: Namelist, key: str) -> bool:

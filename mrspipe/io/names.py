@@ -18,6 +18,7 @@ SCAN_ENTITIES = tuple(f.name for f in fields(ScanKey))
 # Values of these are numbers, so that 1 and 01 are the same.
 _INDEX_ENTITIES = frozenset({"run", "echo", "inv"})
 _ENTITY = re.compile(r"([a-z]+)-([A-Za-z0-9+]+)")
+_LABELS = re.compile(rf"(?<![A-Za-z0-9]){_ENTITY.pattern}")
 _SUFFIX = re.compile(r"[A-Za-z0-9]+")
 _URI = re.compile(r"bids:(?P<dataset>[^:]*):(?P<path>.+)")
 
@@ -60,6 +61,17 @@ def parse_name(path: Path) -> BidsFile | None:
 def parse_names(paths: Iterable[Path]) -> tuple[BidsFile, ...]:
     """Parse the paths that have BIDS names, sorted by path."""
     return tuple(file for file in map(parse_name, sorted(paths)) if file is not None)
+
+
+def labels_in(text: str) -> dict[str, str]:
+    """Find the BIDS entities that a path or any other text names; those further right win.
+
+    Examples
+    --------
+    >>> labels_in("sub-01/ses-2/raw_task-cue.dat")
+    {'sub': '01', 'ses': '2', 'task': 'cue'}
+    """
+    return {name: value for name, value in _LABELS.findall(text) if name in SCAN_ENTITIES}
 
 
 def same_value(entity: str, left: str, right: str) -> bool:

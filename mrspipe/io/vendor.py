@@ -14,10 +14,12 @@ from mrspipe.core.errors import ConfigError, FileError, PairingError
 from mrspipe.core.signal import ScanKey, Signal
 from mrspipe.io.atomic import atomic_write_bytes
 from mrspipe.io.bids_skeleton import participants_with, skeleton
+from mrspipe.io.identity import image_without_identity, without_identity
 from mrspipe.io.import_sidecar import sidecar_of
 from mrspipe.io.nifti_mrs import signal_bytes
 from mrspipe.io.tables import plain
-from mrspipe.io.vendor_files import Converted, convert
+from mrspipe.io.vendor_files import NOTHING_KNOWN, Converted, Known, convert, knowing
+from mrspipe.io.vendor_readers import names_of
 from mrspipe.io.vendor_sources import choose
 from mrspipe.io.volumes import read_volume
 
@@ -32,10 +34,37 @@ _STRENGTH_POINTS = slice(1, 9)
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What an import wrote, and what it found or left out, in plain words."""
+    """What an import wrote, and what it found or left out, in plain words.
+
+    ``targets`` are all files of this scan, also those that were there already; ``format`` is the vendor's.
+    """
 
     written: tuple[Path, ...]
     notes: tuple[str, ...]
+    targets: tuple[Path, ...]
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """How files are imported.
+
+    Parameters
+    ----------
+    overwrite : bool
+        Replace files that are there with other content.
+    keep_identity : bool
+        Keep what could identify a person; see `mrspipe.io.identity`.
+    dry_run : bool
+        Write nothing.
+    """
+
+    overwrite: bool = False
+    keep_identity: bool = False
+    dry_run: bool = False
+
+
+_DEFAULT = ImportOptions()
 
 
 def read_vendor(paths: Sequence[Path]) -> Signal:
@@ -76,10 +105,14 @@ def import_files(
     reference: Path | None = None,
     t1w: Path | None = None,
     suffix: str = "svs",
+    known: Known = NOTHING_KNOWN,
+    scan_is_named: bool = False,
+    options: ImportOptions = _DEFAULT,
 ) -> ImportReport:
     """Convert the vendor files of one scan into a BIDS dataset, which is started where there is none.
 
-    Nothing is written unless everything can be; a file that is there with other content is never replaced.
+    Nothing is written unless everything can be; a file that is there with other content is replaced only where that is
+    asked for. What could identify a person is left out unless it is asked for.
 
     Parameters
     ----------
@@ -95,6 +128,11 @@ def import_files(
         The T1-weighted image, NIfTI.
     suffix : str, optional
         BIDS suffix of the scan.
+    known : Known, optional
+        What the files do not say themselves.
+    scan_is_named : bool, optional
+        The only spectrum of the sources is the scan, whatever its name.
+    options : ImportOptions, optional
 
     Returns
     -------
@@ -105,22 +143,36 @@ def import_files(
     InputError
         Codes ``ambiguous``, ``no-scan``, ``inversion``, ``swapped``, ``exists``, and those of the readers.
     """
-    _check_labels(key)
+    for entity, value in key.entities.items():
+        problem = label_problem(entity, value)
+        if problem:
+            raise ConfigError(problem, where=f"--{entity}", code="label")
     bids_dir = Path(bids_dir)
-    choice = choose([Path(s) for s in sources], key, reference=reference, t1w=t1w)
+    choice = choose(
+        [Path(s) for s in sources], key, reference=reference, t1w=t1w, known=known, scan_is_named=scan_is_named
+    )
     scan, water, about_water = _told_apart(choice.scan, choice.reference)
-    planned = _planned(bids_dir, key, scan, water, choice.t1w, suffix)
-    _refuse_to_replace(planned)
+    notes = (*choice.notes, *scan.notes, *(water.notes if water else ()), *about_water)
+    planned = _planned(bids_dir, key, scan, water, choice.t1w, suffix, keep_identity=options.keep_identity)
+    targets = tuple(planned)
+    if not options.overwrite:
+        _refuse_to_replace(planned)
     planned |= _dataset_files(bids_dir, key.sub)
     written = tuple(path for path, content in planned.items() if not _is_same(path, content))
-    for path in written:
+    for path in () if options.dry_run else written:
         atomic_write_bytes(path, planned[path])
-    notes = (*choice.notes, *scan.notes, *(water.notes if water else ()), *about_water)
-    return ImportReport(written, tuple(dict.fromkeys(notes)))
+    return ImportReport(written, tuple(dict.fromkeys(notes)), targets, scan.format)
 
 
 def _planned(
-    bids_dir: Path, key: ScanKey, scan: Converted, water: Converted | None, t1w: Path | None, suffix: str
+    bids_dir: Path,
+    key: ScanKey,
+    scan: Converted,
+    water: Converted | None,
+    t1w: Path | None,
+    suffix: str,
+    *,
+    keep_identity: bool,
 ) -> dict[Path, bytes]:
     """Content of the subject's new files, linked with each other."""
     subject = bids_dir / f"sub-{key.sub}"
@@ -130,16 +182,17 @@ def _planned(
     anatomy = _anatomy(session, subject)
     if t1w is not None:
         anatomy = session / "anat" / f"{ScanKey(sub=key.sub, ses=key.ses).label}_T1w.nii.gz"
-        planned[anatomy] = _image(t1w)
+        planned[anatomy] = _image(t1w, keep_identity=keep_identity)
     if anatomy is not None:
         links["AnatomicalImage"] = _uri(anatomy, bids_dir)
     if water is not None:
         # A normal reference of an inversion scan: with inv in its name it would need an inversion time.
         plain_water = water.signal.acquisition.inversion_time_s is None
         path = session / "mrs" / f"{(replace(key, inv=None) if plain_water else key).label}_mrsref.nii.gz"
-        planned |= _spectrum(path, water, links)
+        planned |= _spectrum(path, water, links, keep_identity=keep_identity)
         links["ReferenceSignal"] = _uri(path, bids_dir)
-    return planned | _spectrum(session / "mrs" / f"{key.label}_{suffix}.nii.gz", scan, links)
+    path = session / "mrs" / f"{key.label}_{suffix}.nii.gz"
+    return planned | _spectrum(path, scan, links, keep_identity=keep_identity)
 
 
 def _dataset_files(bids_dir: Path, subject: str) -> dict[Path, bytes]:
@@ -152,16 +205,19 @@ def _dataset_files(bids_dir: Path, subject: str) -> dict[Path, bytes]:
     return files if text is None else files | {participants: text.encode()}
 
 
-def _check_labels(key: ScanKey) -> None:
-    for entity, value in key.entities.items():
-        allowed, rule = (_INDEX, "digits") if entity in _INDEX_ENTITIES else (_LABEL, "letters and digits")
-        if not allowed.fullmatch(value):
-            raise ConfigError(
-                f"A BIDS label has only {rule}, got {value!r}.",
-                where=f"--{entity}",
-                cure=f"For example {re.sub('[^A-Za-z0-9]', '', value) or '01'}." if allowed is _LABEL else "",
-                code="label",
-            )
+def label_problem(entity: str, value: str) -> str:
+    """Say why BIDS does not allow a label; empty where it does.
+
+    Examples
+    --------
+    >>> label_problem("sub", "0_1")
+    "A BIDS label has only letters and digits, got '0_1'; for example 01."
+    """
+    allowed, rule = (_INDEX, "digits") if entity in _INDEX_ENTITIES else (_LABEL, "letters and digits")
+    if allowed.fullmatch(value):
+        return ""
+    instead = "".join(allowed.findall(value)) or "01"
+    return f"A BIDS label has only {rule}, got {value!r}; for example {instead}."
 
 
 def _told_apart(scan: Converted, water: Converted | None) -> tuple[Converted, Converted | None, tuple[str, ...]]:
@@ -170,8 +226,8 @@ def _told_apart(scan: Converted, water: Converted | None) -> tuple[Converted, Co
         return scan, None, ()
     # A SPAR file of a reference repeats the number of averages of the scan.
     if water.format == "sdat":
-        water = _knowing(water, n_transients=None)
-    ratio = _strength(scan.signal) / _strength(water.signal)
+        water = knowing(water, n_transients=None)
+    ratio = strength(scan.signal) / strength(water.signal)
     if ratio > 1:
         raise PairingError(
             f"The water reference {water.label} is weaker than the scan {scan.label}.",
@@ -186,24 +242,20 @@ def _told_apart(scan: Converted, water: Converted | None) -> tuple[Converted, Co
             (f"{scan.label}: whether its water is suppressed is not clear; WaterSuppression is left out.",),
         )
     note = f"{water.label}: {1 / ratio:.0f} times stronger than the scan, whose water is therefore suppressed."
-    return _knowing(scan, water_suppressed=True), _knowing(water, water_suppressed=False), (note,)
+    return knowing(scan, water_suppressed=True), knowing(water, water_suppressed=False), (note,)
 
 
-def _knowing(converted: Converted, **changes: Any) -> Converted:
-    signal = converted.signal
-    return replace(converted, signal=replace(signal, acquisition=replace(signal.acquisition, **changes)))
-
-
-def _strength(signal: Signal) -> float:
-    """Size of the first points, root mean square over all FIDs."""
+def strength(signal: Signal) -> float:
+    """Size of the first points of a signal, root mean square over all FIDs."""
     return float(np.sqrt(np.mean(np.abs(signal.samples[..., _STRENGTH_POINTS]) ** 2)))
 
 
-def _image(path: Path) -> bytes:
+def _image(path: Path, *, keep_identity: bool) -> bytes:
     """Bytes of an image for the dataset, compressed anew: the compressed file may hold the original's name and date."""
     read_volume(path)  # An image that cannot be read is refused before anything is written.
     content = path.read_bytes()
-    return gzip.compress(gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content, 6, mtime=0)
+    content = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+    return gzip.compress(content if keep_identity else image_without_identity(content), 6, mtime=0)
 
 
 def _anatomy(session: Path, subject: Path) -> Path | None:
@@ -219,14 +271,17 @@ def _uri(path: Path, bids_dir: Path) -> str:
     return f"bids::{path.relative_to(bids_dir).as_posix()}"
 
 
-def _spectrum(path: Path, converted: Converted, links: Mapping[str, Any]) -> dict[Path, bytes]:
-    where = ", ".join(map(str, converted.files))
-    sidecar = sidecar_of(converted.signal, converted.header, where=where) | dict(links)
-    repairs = [step.method for step in converted.signal.history]
+def _spectrum(path: Path, converted: Converted, links: Mapping[str, Any], *, keep_identity: bool) -> dict[Path, bytes]:
+    where = names_of(converted.files)
+    signal, header = converted.signal, converted.header
+    if not keep_identity:
+        signal, header, _ = without_identity(signal, header)
+    sidecar = sidecar_of(signal, header, where=where) | dict(links)
+    repairs = [step.method for step in signal.history]
     if repairs:
         sidecar["ImportRepairs"] = repairs
     return {
-        path: signal_bytes(converted.signal, compressed=True, extra_header=converted.header),
+        path: signal_bytes(signal, compressed=True, extra_header=header),
         path.with_name(path.name.replace(".nii.gz", ".json")): _json(sidecar),
     }
 
@@ -245,6 +300,6 @@ def _refuse_to_replace(planned: Mapping[Path, bytes]) -> None:
         raise FileError(
             f"It exists with other content ({len(differing)} of {len(planned)} files); nothing was written.",
             where=str(differing[0]),
-            cure="Give another --run, --acq or --ses, or remove the file.",
+            cure="Give another run, acq or session, or replace it with --overwrite.",
             code="exists",
         )

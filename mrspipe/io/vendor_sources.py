@@ -16,11 +16,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mrspipe.core.errors import HeaderError, PairingError
+from mrspipe.core.errors import FileError, HeaderError, PairingError
 from mrspipe.core.signal import ScanKey
 from mrspipe.io.nifti_files import load_nifti
 from mrspipe.io.nifti_mrs import is_nifti_mrs
-from mrspipe.io.vendor_files import Converted, convert, vendor_format
+from mrspipe.io.vendor_files import NOTHING_KNOWN, Converted, Known, convert
+from mrspipe.io.vendor_formats import is_bruker_folder, vendor_format
 
 _REFERENCE_WORDS = frozenset({"ref", "mrsref", "wref", "water", "h2o", "unsuppressed", "nows", "quant", "ecc"})
 _EDDY_WORDS = frozenset({"ecc"})
@@ -44,7 +45,15 @@ class Choice:
     notes: tuple[str, ...]
 
 
-def choose(sources: Sequence[Path], key: ScanKey, *, reference: Path | None, t1w: Path | None) -> Choice:
+def choose(
+    sources: Sequence[Path],
+    key: ScanKey,
+    *,
+    reference: Path | None,
+    t1w: Path | None,
+    known: Known = NOTHING_KNOWN,
+    scan_is_named: bool = False,
+) -> Choice:
     """Decide which file is what.
 
     Parameters
@@ -57,17 +66,22 @@ def choose(sources: Sequence[Path], key: ScanKey, *, reference: Path | None, t1w
         The water reference, when the user names it.
     t1w : Path or None
         The T1-weighted image, when the user names it.
+    known : Known, optional
+        What the files do not say themselves.
+    scan_is_named : bool, optional
+        The only spectrum of the sources is the scan, whatever its name.
 
     Raises
     ------
     PairingError
         No scan, or more than one: the message names them.
     """
-    acquisitions, images, notes = _gather(sources)
-    given = _only(convert([reference]), reference) if reference is not None else None
+    acquisitions, images, notes = gather(sources)
+    given = _only(_convert_all(reference, known), reference) if reference is not None else None
     used = {path.resolve() for path in given.files} if given is not None else set()
-    spectra = [c for files in acquisitions if not used & {p.resolve() for p in files} for c in convert(files)]
-    scans = [c for c in spectra if not _is_reference(c)] or (spectra if given is not None else [])
+    spectra = [c for files in acquisitions if not used & {p.resolve() for p in files} for c in convert(files, known)]
+    is_certain = given is not None or (scan_is_named and len(spectra) == 1)
+    scans = [c for c in spectra if not is_reference(c)] or (spectra if is_certain else [])
     scan = _only_scan(scans, sources, wanted=key.inv is not None)
     notes += [_about_left_out(c) for c in scans if c is not scan]
     references = [c for c in spectra if c not in scans]
@@ -84,12 +98,18 @@ def choose(sources: Sequence[Path], key: ScanKey, *, reference: Path | None, t1w
     return Choice(scan, found, image, (*notes, *more, *about_image))
 
 
+def _convert_all(path: Path, known: Known) -> list[Converted]:
+    """Read a file, or all acquisitions of a folder."""
+    acquisitions, _, _ = gather([path])
+    return [converted for files in acquisitions for converted in convert(files, known)]
+
+
 def _only(converted: Sequence[Converted], path: Path) -> Converted:
-    if len(converted) > 1:
+    if len(converted) != 1:
         raise PairingError(
-            f"The file holds {len(converted)} spectra: {', '.join(c.name for c in converted)}.",
+            f"It holds {len(converted)} spectra: {', '.join(c.name for c in converted)}.",
             where=str(path),
-            cure="Convert it with spec2nii and name one of the files.",
+            cure="Name one file, or a folder with one series.",
             code="ambiguous",
         )
     return converted[0]
@@ -110,7 +130,8 @@ def _texts(converted: Converted) -> str:
     return f"{converted.name} {converted.header.get('ProtocolName', '')}"
 
 
-def _is_reference(converted: Converted) -> bool:
+def is_reference(converted: Converted) -> bool:
+    """Tell by its name, or that of its protocol, whether a spectrum is a water reference."""
     words = _words(_texts(converted))
     # "water suppressed" and "ws" name the scan, not the reference.
     found = (words & _REFERENCE_WORDS) - ({"water"} if "suppressed" in words else set())
@@ -121,14 +142,29 @@ def _words(text: str) -> set[str]:
     return set(re.split(r"[^a-z0-9]+", text.lower()))
 
 
-def _gather(sources: Sequence[Path]) -> tuple[list[tuple[Path, ...]], list[Path], list[str]]:
-    """Acquisitions (files that belong together), images, and notes about what was passed over."""
+def gather(sources: Sequence[Path]) -> tuple[list[tuple[Path, ...]], list[Path], list[str]]:
+    """Find what belongs together in files and folders; nothing is read but what tells the format.
+
+    Parameters
+    ----------
+    sources : sequence of Path
+        Folders are searched with all folders in them.
+
+    Returns
+    -------
+    acquisitions : list of tuple of Path
+        The files of each acquisition.
+    images : list of Path
+        NIfTI images that are no spectra.
+    notes : list of str
+        What was passed over.
+    """
     acquisitions: dict[object, list[Path]] = {}
     images: list[Path] = []
     ignored: list[str] = []
     for path, is_named in _files(sources):
         kind = vendor_format(path)
-        if kind == "nifti" and not is_nifti_mrs(load_nifti(path)):
+        if kind == "nifti" and _is_image(path):
             images.append(path)
         elif kind is None and not is_named:
             ignored.append(path.name)
@@ -139,20 +175,38 @@ def _gather(sources: Sequence[Path]) -> tuple[list[tuple[Path, ...]], list[Path]
             else:
                 ignored.append(path.name)
         else:
-            # The two files of a Philips pair have the same name but for the ending.
-            group = path.with_suffix("").as_posix().lower() if kind == "sdat" else path
+            # The files of a Philips pair have the same name but for the ending.
+            group = (kind, path.with_suffix("").as_posix().lower()) if kind in ("sdat", "datalist") else path
             acquisitions.setdefault(group, []).append(path)
     notes = [f"Not a spectrum, passed over: {', '.join(ignored)}."] if ignored else []
     return [tuple(files) for files in acquisitions.values()], images, notes
 
 
+def _is_image(path: Path) -> bool:
+    """A file that cannot be read is no image: whoever reads it as a spectrum will say what is wrong with it."""
+    try:
+        return not is_nifti_mrs(load_nifti(path))
+    except FileError:
+        return False
+
+
 def _files(sources: Sequence[Path]) -> Iterable[tuple[Path, bool]]:
-    """All files, and whether each was named itself rather than found in a folder."""
+    """All files, and whether each was named itself rather than found in a folder; an experiment of Bruker is one."""
     for source in sources:
-        if source.is_dir():
-            yield from ((p, False) for p in sorted(source.rglob("*")) if p.is_file() and not p.name.startswith("."))
+        if source.is_dir() and not is_bruker_folder(source):
+            yield from ((path, False) for path in _within(source))
         else:
             yield source, True
+
+
+def _within(folder: Path) -> Iterable[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir() and not is_bruker_folder(path):
+            yield from _within(path)
+        else:
+            yield path
 
 
 def _dicom_series(path: Path) -> str | None:
@@ -185,7 +239,7 @@ def _only_scan(scans: Sequence[Converted], sources: Sequence[Path], *, wanted: b
         raise PairingError(
             f"Only an inversion scan: {', '.join(c.label for c in scans)}.",
             where=where,
-            cure="Its metabolites are nulled; give --inv 1 to import it as such.",
+            cure="Its metabolites are nulled; give inv 1 to import it as such.",
             code="inversion",
         )
     raise PairingError(
@@ -204,7 +258,7 @@ def _reference_of(scan: Converted, references: Sequence[Converted]) -> tuple[Con
         eddy = [c for c in fitting if _words(c.name) & _EDDY_WORDS]
         notes = [f"{c.label}: left out, a reference for eddy currents beside one for concentrations." for c in eddy]
         fitting = [c for c in fitting if c not in eddy] or fitting
-    named_alike = [c for c in fitting if _without_role(c.name) == _without_role(scan.name)]
+    named_alike = [c for c in fitting if without_role(c.name) == without_role(scan.name)]
     candidates = named_alike or fitting
     if len(candidates) > 1:
         raise PairingError(
@@ -220,7 +274,8 @@ def _reference_of(scan: Converted, references: Sequence[Converted]) -> tuple[Con
     return (candidates[0] if candidates else None), notes
 
 
-def _without_role(name: str) -> tuple[str, ...]:
+def without_role(name: str) -> tuple[str, ...]:
+    """Words of a name without those that tell scan from reference."""
     return tuple(word for word in re.split(r"[^a-z0-9]+", name.lower()) if word not in _ROLE_WORDS)
 
 
@@ -234,10 +289,15 @@ def _with_inversion_time(scan: Converted) -> Converted:
     return replace(scan, signal=replace(scan.signal, acquisition=acquisition), notes=(*scan.notes, note))
 
 
+def is_t1w(path: Path) -> bool:
+    """Tell by its name whether an image is T1-weighted."""
+    return bool(_words(path.name) & _T1_WORDS)
+
+
 def _t1w(images: Sequence[Path], given: Path | None) -> tuple[Path | None, list[str]]:
     if given is not None:
         return given, []
-    fitting = [path for path in images if _words(path.name) & _T1_WORDS]
+    fitting = [path for path in images if is_t1w(path)]
     if len(fitting) == 1:
         return fitting[0], [f"{fitting[0].name}: imported as the T1-weighted image, by its name."]
     notes = [f"{path.name}: left out; name the T1-weighted image with --t1w." for path in images]

@@ -71,7 +71,7 @@ def write_subject_page(path: Path, page: SubjectPage) -> None:
     """
     scans = [_scan_view(scan, f"scan-{place}") for place, scan in enumerate(page.scans, start=1)]
     title = f"{page.participant_id}: {page.study_title}" if page.study_title else page.participant_id
-    _write(path, "subject.html.jinja", page=page, page_title=title, scans=scans, failures=_failures(page.failures))
+    write_page(path, "subject.html.jinja", page=page, page_title=title, scans=scans, failures=_failures(page.failures))
 
 
 def write_group_page(path: Path, page: GroupPage) -> None:
@@ -84,7 +84,7 @@ def write_group_page(path: Path, page: GroupPage) -> None:
     page : GroupPage
     """
     primary, secondary = split_contrasts(page)
-    _write(
+    write_page(
         path,
         "group.html.jinja",
         page=page,
@@ -104,7 +104,8 @@ def write_group_page(path: Path, page: GroupPage) -> None:
     )
 
 
-def _write(path: Path, template: str, **values: Any) -> None:
+def write_page(path: Path, template: str, **values: Any) -> None:
+    """Fill a template of this package and write it, completely or not at all, with the style inside the page."""
     from markupsafe import Markup
 
     css = Markup((files("mrspipe.report") / "static" / "report.css").read_text(encoding="utf-8").strip())
