@@ -59,12 +59,10 @@ def _levels(factor: Factor, cells: Iterable[object]) -> Iterator[str]:
 
 
 def _nearest(wanted: str, known: Iterable[str]) -> str:
-    """Suggest a name: one that differs in capitals, spaces and strokes only, else one that is written alike."""
-    known = list(known)
-    alike = [name for name in known if _plain(name) == _plain(wanted)]
-    near = alike or difflib.get_close_matches(_plain(wanted), {_plain(name) for name in known}, n=1)
-    chosen = next((name for name in known if near and _plain(name) == _plain(near[0])), "")
-    return f". Did you mean '{chosen}'?" if chosen else "."
+    """Suggest the name that is written most alike, capitals, spaces and strokes aside."""
+    spelled = {_plain(name): name for name in sorted(known, reverse=True)}
+    near = difflib.get_close_matches(_plain(wanted), list(spelled), n=1)
+    return f". Did you mean '{spelled[near[0]]}'?" if near else "."
 
 
 def _plain(name: str) -> str:
