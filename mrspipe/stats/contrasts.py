@@ -18,6 +18,7 @@ from mrspipe.stats.identify import run_order_note, what_coincides
 from mrspipe.stats.model_columns import covariate_columns, model_data
 from mrspipe.stats.models import TestResult, mean_level, mixed_model, paired_test, robust_regression, welch_test
 from mrspipe.stats.multiplicity import NOT_ADJUSTED, Family, adjusted
+from mrspipe.stats.other_tests import by_ranks, by_resampling, weighted
 from mrspipe.stats.questions import resolve_contrasts
 from mrspipe.stats.rows import as_measured, measurement_rows, without_doubtful
 from mrspipe.stats.samples import Sample, codes_of, differences, level_of, per_subject, select
@@ -208,12 +209,23 @@ def _mean(sample: Sample, design: Design, contrast: ContrastSettings, settings: 
     return Outcome(_MODELS["mean"], sample, replace(result, note="There is nothing to compare with: no test."))
 
 
-_TESTS: Mapping[str, Callable[[Sample, Design, ContrastSettings, StatsSettings], Outcome]] = {
+def _other(test: Callable[[Sample, ContrastSettings, StatsSettings], tuple[str, Sample, TestResult]]) -> "_Test":
+    def computed_by(sample: Sample, _: Design, contrast: ContrastSettings, settings: StatsSettings) -> Outcome:
+        return Outcome(*test(sample, contrast, settings))
+
+    return computed_by
+
+
+_Test = Callable[[Sample, Design, ContrastSettings, StatsSettings], Outcome]
+_TESTS: Mapping[str, _Test] = {
     "welch": _welch,
     "ancova": _ancova,
     "paired": _paired,
     "mixed": _mixed,
     "mean": _mean,
+    "ranks": _other(by_ranks),
+    "resampling": _other(by_resampling),
+    "weighted": _other(weighted),
 }
 _MODELS = {
     "welch": "Welch t test",
@@ -221,6 +233,9 @@ _MODELS = {
     "paired": "paired t test",
     "mixed": "mixed model; REML, Kenward-Roger",
     "mean": "mean",
+    "ranks": "rank test",
+    "resampling": "resampling test",
+    "weighted": "weighted by standard errors",
 }
 
 
@@ -254,7 +269,7 @@ def _row(
     }  # fmt: skip
     order = [run_order_note(outcome.sample.rows, factor) for factor in _compared(outcome.sample, contrast)]
     notes = [place, found.note, *order, _left_out_note(outcome.sample)]
-    if np.isfinite(found.p):
+    if np.isfinite(found.standard_error) and np.isfinite(found.p):
         width = bound or settings.equivalence_bound_sd * effect.sd
         row |= {"tost_bound": width, "tost_p": equivalence_p(found.estimate, found.standard_error, found.df, width)}
         notes.append("" if bound else f"Equivalence bound: {settings.equivalence_bound_sd:g} SD.")

@@ -27,7 +27,7 @@ from mrspipe.stats.factors import (
     Treatment,
 )
 
-Test = Literal["welch", "ancova", "paired", "mixed", "mean"]
+Test = Literal["welch", "ancova", "paired", "mixed", "mean", "ranks", "resampling", "weighted"]
 # Column that the sequence of a crossover is written to; the name cannot clash with those of a study.
 SEQUENCE_COLUMN = "__order"
 # Columns that the pipeline measures; they are in no participants or sessions file.
@@ -145,7 +145,8 @@ class ContrastSettings(Settings):
     compare: tuple[FactorName, ...] | None = None
     """Factor that is compared; several: their interaction; none: the mean. By default what the name stands for."""
     test: Test | None = None
-    """Model or test: welch, ancova, paired, mixed or mean; by default the usual one for what is compared."""
+    """Model or test: welch, ancova, paired, mixed or mean; by default the usual one for what is compared. In place of
+    welch and paired: ranks, resampling, or weighted by the standard errors of the scans."""
     within: dict[FactorName, Label] = Field(default_factory=dict)
     """Levels at which the other factors are held; those that are not named are averaged or in the model."""
     times: tuple[Label, Label] | None = None

@@ -104,6 +104,7 @@ def _checked(contrast: ContrastSettings, design: Design) -> ContrastSettings:
         "paired": len(factors) == 1 and not factors[0].is_between,
         "mixed": len(compare) > 0,
         "mean": not compare,
+        **dict.fromkeys(("ranks", "resampling", "weighted"), len(factors) == 1 and factors[0].name != "sequence"),
     }
     if not fits[str(contrast.test)]:
         text = f"The test '{contrast.test}' cannot compare {' by '.join(compare) or 'nothing'}."

@@ -35,6 +35,7 @@ _LEAVE_ONE_OUT = "leave one out"
 _MEASURED_COVARIATES = ("gm_fraction", "fwhm_hz")
 # Factors whose levels each participant has only one of.
 _BETWEEN = frozenset({"group", "arm", "sequence"})
+_OTHER_TESTS = {"ranks": "rank test", "resampling": "resampling test", "weighted": "weighted by standard errors"}
 # Relative bound of Cramer and Rao above which some leave values out, in %.
 _CRLB_PCT = 20.0
 
@@ -215,6 +216,9 @@ def _other_models(start: Specification) -> Iterator[Specification]:
                 words = f"adjusted for {', '.join(names)}" if names else "without covariates"
                 adjusted = design.model_copy(update={"covariates": names})
                 yield _changed(start, "model", words, design=adjusted, contrast=changed)
+    if contrast.test in {"welch", "paired"}:
+        for test, words in _OTHER_TESTS.items():
+            yield _changed(start, "model", words, contrast=contrast.model_copy(update={"test": test}))
     other = {"paired": "mixed", "mixed": "paired"}.get(str(contrast.test))
     within = [name for name in contrast.compare or () if name not in _BETWEEN]
     if other and len(within) == len(contrast.compare or ()) == 1:
