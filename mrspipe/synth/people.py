@@ -16,7 +16,7 @@ from mrspipe.synth.streams import ARMS, GROUPS, stream
 
 _MAX_CSF = 0.05
 # Leaves room for the gradient within the voxel and for the sessions' displacement, so that no fraction leaves 0..1.
-_GM_RANGE = (0.40, 0.90)
+GM_RANGE = (0.40, 0.90)
 TISSUE_SOURCE = "truth"
 
 
@@ -87,7 +87,7 @@ def draw_participant(
     on_gm = [effect for effect in recipe.effects if effect.on == "gm"]
     gm_shift = sum(e.shift for e in on_gm if e.group in {"", group.name} and e.arm in {"", arm})
     csf = 0.0 if rng.random() < tissue.csf_absent else min(float(rng.exponential(tissue.csf_mean)), _MAX_CSF)
-    gm = float(np.clip(tissue.gm_mean + gm_shift + tissue.gm_sd * rng.standard_normal(), *_GM_RANGE))
+    gm = float(np.clip(tissue.gm_mean + gm_shift + tissue.gm_sd * rng.standard_normal(), *GM_RANGE))
     covariates: dict[str, float | str] = {}
     deviates: dict[str, float] = {}
     for covariate in recipe.covariates:

@@ -81,6 +81,17 @@ class Level(Sourced):
         return self.scan_sd or math.sqrt(max(0.0, self.residual_sd**2 - self.fit_sd**2))
 
     @property
+    def fit_error_sd(self) -> float:
+        """SD of the fit's error where no spectrum is made, in mM: never more than the residual of which it is part.
+
+        Examples
+        --------
+        >>> Level(mean=11.9, residual_sd=0.75, fit_sd=1.65).fit_error_sd
+        0.75
+        """
+        return min(self.fit_sd, self.residual_sd) if self.residual_sd else self.fit_sd
+
+    @property
     def measured_sd(self) -> float:
         """SD between single scans of different subjects as a study finds it, in mM."""
         of_scan = self.residual_sd or math.hypot(self.scan_sd, self.fit_sd)

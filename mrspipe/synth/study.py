@@ -98,7 +98,7 @@ def write_study(
     out = Path(out)
     truth_dir = truth_folder(out)
     for folder in (out, truth_dir):
-        _check_empty(folder)
+        check_empty(folder)
     seed = recipe.seed if seed is None else seed
     cohort = draw_cohort(recipe, seed=seed)
     basis = make_basis(recipe)
@@ -133,7 +133,14 @@ def truth_folder(out: Path) -> Path:
     return out.with_name(f"{out.name}_truth")
 
 
-def _check_empty(folder: Path) -> None:
+def check_empty(folder: Path) -> None:
+    """Refuse a folder that has something in it.
+
+    Raises
+    ------
+    InputError
+        It has.
+    """
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise InputError(
             "A synthetic study needs an empty folder; there is something here.",
