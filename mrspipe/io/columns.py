@@ -302,6 +302,87 @@ FAILURES: Descriptions = {
     "cure": "What to do about it.",
 }
 
+CALIBRATION: Descriptions = {
+    "test": "Contrast, as in the study's configuration, or a statement about several of them.",
+    "kind": {
+        "Description": "What rate is.",
+        "Levels": {
+            "false_positive": "Share of cohorts in which the test is significant though there is nothing to find.",
+            "power": "Share of cohorts in which the test is significant and there is something to find.",
+            "false_positive_holm": "false_positive with the p value adjusted over the main contrasts.",
+            "power_holm": "power with the p value adjusted over the main contrasts.",
+            "false_positive_fixed_sequence": "false_positive, where all main contrasts before are significant too.",
+            "power_fixed_sequence": "power, where all main contrasts before are significant too.",
+            "power_lost": "Power of the oracle minus power of this level, in the same cohorts.",
+            "familywise": "Share of cohorts with any false positive among the main contrasts.",
+            "joint": "Share of cohorts with the whole pattern: group and condition significant, treatment not.",
+            "equivalence": "Share of cohorts in which the equivalence test is significant.",
+            "coverage": "Share of cohorts in which the confidence interval holds the true value.",
+            "bias": "Mean estimate minus true value, in the unit of quantity.",
+            "bias_relative": "bias relative to the size of the true value.",
+            "median_p": "Median of the p values.",
+            "estimate_sd": "Standard deviation of the estimates between cohorts, in the unit of quantity.",
+            "se_mean": "Mean of the standard errors that the test states, in the unit of quantity.",
+            "not_computed": "Share of cohorts in which the test could not be computed.",
+        },
+    },
+    "level": {
+        "Description": "What stands between truth and test.",
+        "Levels": {
+            "oracle": "Nothing: the tests get the true concentrations of every acquired scan.",
+            "concentrations": "The error of the fit that the recipe names; no spectra.",
+            "averaged": "One noisy FID for each scan, and fit, quantification and quality control of the pipeline.",
+            "raw": "A study on disk, analysed as by mrspipe run.",
+        },
+    },
+    "cohorts": "Synthetic cohorts that rate is computed from.",
+    "rate": "The share, or the number that kind names.",
+    "mc_se": "Monte Carlo standard error of rate: what another set of as many cohorts would change.",
+    "metabolite": CONCENTRATIONS["metabolite"],
+    "quantity": "What was compared, as in measurements.tsv.",
+    "truth": "The true value of the contrast, in the unit of quantity.",
+    "truth_from": {
+        "Description": "How truth is known.",
+        "Levels": {
+            "recipe": "Computed from the means, effects and slopes of the recipe.",
+            "oracle": "Mean estimate of the oracle over all cohorts.",
+        },
+    },
+}
+
+LEAKS: Descriptions = {
+    "level": CALIBRATION["level"],
+    "term": "What may move the error of a scan.",
+    "slope_pct": _in("%", "Change of the relative error of the outcome for one unit of term, the others held."),
+    "se_pct": _in("%", "Standard error of slope_pct, robust to scans of one cohort being alike."),
+    "unit": "Unit of term.",
+    "group_difference": "Mean of term in the patients minus that in the controls, in its unit.",
+    "leak_pct": _in("%", "slope_pct times group_difference: what the term adds to the difference of the groups."),
+    "scans": "Scans in the regression.",
+}
+
+POWER: Descriptions = {
+    "test": "What is compared, and how.",
+    "design": "How a value of one participant is made, in words.",
+    "n_reference": "Participants of the reference group; n/a where one group is enough.",
+    "n_other": "Participants of the other group, or all of them.",
+    "alpha": "Level of the two-sided test.",
+    "power": "Probability to find an effect of this size.",
+    "sd_reference": "Standard deviation of the value of a participant in the reference group; n/a where one is enough.",
+    "sd_other": "The same in the other group, or in all participants.",
+    "effect": "Smallest effect that is found with this power, in the unit of the outcome.",
+    "effect_low": "The same at the lower confidence limit of the standard deviations.",
+    "effect_high": "The same at the upper confidence limit of the standard deviations.",
+    "effect_pct": _in("%", "effect in percent of the mean of the reference."),
+    "n_for_effect": "Participants (of each group) that the effect named in asked_effect needs.",
+    "n_low": "The same at the lower confidence limit of the standard deviations.",
+    "n_high": "The same at the upper confidence limit of the standard deviations.",
+    "asked_effect": "The effect that n_for_effect is for, in the unit of the outcome.",
+    "equivalence_bound": "Bound of the equivalence test, in the unit of the outcome; n/a where none is set.",
+    "equivalence_power": "Probability that the equivalence test is significant when there is no effect at all.",
+    "note": "What to know about this row, or why it could not be computed.",
+}
+
 FIT: Descriptions = {
     "ppm": _in("ppm", "Chemical shift."),
     "data": "Real part of the spectrum after phase and shift were corrected.",
