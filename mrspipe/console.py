@@ -13,6 +13,7 @@ from rich.markup import escape
 from mrspipe.core.results import Failure
 
 if TYPE_CHECKING:
+    from mrspipe.calibrate.run import Calibration
     from mrspipe.checks.catalogue import Finding
     from mrspipe.pipeline.group import Comparison
     from mrspipe.pipeline.preflight import Preflight
@@ -144,6 +145,49 @@ class Console:
         self.failures(report.failures)
         self.say(f"{len(report.rows)} scans can be analysed, {len(report.failures)} cannot.")
 
+    def calibration(self, found: "Calibration") -> None:
+        """Print what the tests of a study are worth."""
+        from mrspipe.calibrate.run import summary_rows
+
+        headers = ("Test", "Truth", "Kind", "Rate", "Coverage", "Bias", "Oracle")
+        rows = [
+            (
+                " ".join(filter(None, (row["test"], row["metabolite"]))),
+                _number(row["truth"]),
+                row["kind"].replace("_", " "),
+                *(_with_error(row.get(name)) for name in ("found", "coverage", "bias", "oracle")),
+            )
+            for row in summary_rows(found.rows)
+        ]
+        self._table(headers, rows)
+        if found.n_failed:
+            self.say(f"{found.n_failed} scans could not be analysed.")
+        for text in found.statements:
+            self.say(text)
+        self.say(f"Table: {found.table}")
+
+    def power(self, rows: Sequence[dict[str, Any]], table: Path) -> None:
+        """Print what a study can find."""
+        headers = ("Test", "Value of a participant", "n", "SD", "Found", "95 % range", "For", "n needed", "95 % range")
+        cells = [
+            (
+                row["test"],
+                row["design"],
+                " and ".join(_number(row[name]) for name in ("n_reference", "n_other") if row.get(name) is not None),
+                " and ".join(_number(row[name]) for name in ("sd_reference", "sd_other") if row.get(name) is not None),
+                _number(row.get("effect")),
+                f"{_number(row.get('effect_low'))} to {_number(row.get('effect_high'))}",
+                _number(row.get("asked_effect")),
+                _number(row.get("n_for_effect")),
+                f"{_number(row.get('n_low'))} to {_number(row.get('n_high'))}",
+            )
+            for row in rows
+        ]
+        self._table(headers, cells)
+        for note in dict.fromkeys(f"{row['test']}: {row['note']}" for row in rows if row.get("note")):
+            self.say(note)
+        self.say(f"Table: {table}")
+
     def _table(self, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         from rich.table import Table
 
@@ -190,3 +234,7 @@ def _number(value: object) -> str:
     if not isinstance(value, (int, float)) or value != value:
         return "n/a"
     return f"{value:.3g}"
+
+
+def _with_error(found: tuple[float, float] | None) -> str:
+    return "" if found is None else f"{found[0]:.3f} ± {found[1]:.3f}"

@@ -10,7 +10,7 @@ from mrspipe import __version__
 from mrspipe.cli.main import main
 from mrspipe.io.tables import read_table
 
-COMMANDS = ("demo", "run", "check", "group", "stats", "report", "compare", "synth", "fit", "basis", "import")
+COMMANDS = ("demo", "run", "check", "group", "stats", "report", "compare", "power", "synth", "calibrate", "fit", "basis", "import")
 
 
 def call(monkeypatch, *arguments) -> int:
@@ -53,6 +53,8 @@ def test_the_version_is_printed(monkeypatch, capsys):
         (("fit", "nowhere.RAW", "--out", "out", "--basis", "none.basis"), "none.basis"),
         (("synth", "smal", "out"), "small"),
         (("group", "nowhere"), "no results of mrspipe run"),
+        (("power", "nowhere"), "no results of mrspipe run"),
+        (("calibrate", "smal"), "small"),
         (("check", "nowhere"), "does not exist"),
         (("basis", "out.basis", "--sequence", "pres", "--te-ms", "30", "--field-t", "3"), "press"),
         (("import", "nowhere.sdat", "bids", "--sub", "01"), "nowhere.sdat"),

@@ -19,7 +19,7 @@ from mrspipe.io.columns import MEASUREMENTS
 from mrspipe.io.tables import MISSING, write_json, write_table
 from mrspipe.synth.cohort import Cohort, ScanTruth, Visit, draw_cohort, with_sums
 from mrspipe.synth.people import Participant
-from mrspipe.synth.recipe import MEMBERS, Recipe
+from mrspipe.synth.recipe import Recipe
 from mrspipe.synth.spectra import metabolite_amplitudes
 from mrspipe.synth.streams import stream
 from mrspipe.synth.study import check_empty, truth_folder
@@ -103,7 +103,7 @@ def _with_errors(truth: ScanTruth, recipe: Recipe, errors: FloatArray) -> ScanTr
     """Add the errors; as in a fit no level becomes negative, and the members of a sum share its error."""
     levels = dict(truth.levels)
     for name, error in zip(recipe.levels, errors, strict=True):
-        for member, part in MEMBERS.get(name, {name: 1.0}).items():
+        for member, part in recipe.parts(name).items():
             levels[member] = max(levels[member] + part * float(error), 0.0)
     return replace(truth, levels=levels)
 
@@ -123,7 +123,7 @@ def _spreads(truth: ScanTruth, recipe: Recipe) -> dict[str, float]:
     of_level = {
         member: (name, part * level.fit_error_sd)
         for name, level in recipe.levels.items()
-        for member, part in MEMBERS.get(name, {name: 1.0}).items()
+        for member, part in recipe.parts(name).items()
     }
     spreads = {}
     for name in with_sums(truth.levels):
