@@ -64,7 +64,7 @@ def _draw_null(axes: "Axes", records: Sequence[Record]) -> None:
         axes.plot(limits, excess, color=colour, linewidth=1.0, label=record.contrast.name if i in named else None)
     axes.set(xlim=(0, 1), xlabel="Limit of p", ylabel="Share of p below it, minus the limit")
     axes.set_title(f"Nothing to find: {len(records)} tests, {n} cohorts", loc="left")
-    axes.legend(loc="upper left", bbox_to_anchor=(0.0, -0.16), ncols=3, fontsize=7)
+    axes.legend(loc="upper left", bbox_to_anchor=(0.0, -0.16), ncols=2, fontsize=7)
 
 
 def _excess(record: Record) -> tuple[FloatArray, FloatArray]:
@@ -85,7 +85,7 @@ def _draw_power(axes: "Axes", records: Sequence[Record], oracles: dict[str, Reco
             best, _ = _rate(oracles[record.contrast.name], alpha)
             axes.plot(best, place, "o", markerfacecolor="none", color=INK, markersize=4)
     axes.axvline(alpha, color=GREY, linewidth=0.7, linestyle=":")
-    axes.set(xlim=(0, 1.02), xlabel="Share of cohorts in which it is found (circle: oracle)")
+    axes.set(xlim=(0, 1.02), xlabel="Power (circle: oracle)")
     axes.set_yticks(places, [record.contrast.name for record in records], fontsize=7.5)
     axes.set_title("Something to find: power", loc="left")
 
