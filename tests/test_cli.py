@@ -10,7 +10,21 @@ from mrspipe import __version__
 from mrspipe.cli.main import main
 from mrspipe.io.tables import read_table
 
-COMMANDS = ("demo", "run", "check", "group", "stats", "report", "compare", "power", "synth", "calibrate", "fit", "basis", "import")
+COMMANDS = (
+    "demo",
+    "run",
+    "check",
+    "group",
+    "stats",
+    "report",
+    "compare",
+    "power",
+    "synth",
+    "calibrate",
+    "fit",
+    "basis",
+    "import",
+)
 
 
 def call(monkeypatch, *arguments) -> int:

@@ -17,6 +17,9 @@ condition = { entity = "task", control = "neutral", active = "cue" }
 treatment = { column = "drug", control = "placebo", active = "NAC", period = "period" }
 covariates = ["age", "sex", "smoker", "gm_fraction"]
 ratings = { name = "craving", columns = { neutral = "vas", cue = "vas" } }
+
+[stats]
+random_condition = false    # as in the models of the reference
 """
 GROUPS = """
 [design]

@@ -18,7 +18,8 @@ from mrspipe.calibrate.cohorts import NUMBERS, PlayedCohort
 from mrspipe.calibrate.truth import same_things_are_compared, true_value
 from mrspipe.calibrate.worlds import ORACLE, World
 from mrspipe.core.arrays import FloatArray
-from mrspipe.stats.design import ContrastSettings, Design, resolve_contrasts
+from mrspipe.stats.design import ContrastSettings, Design
+from mrspipe.stats.questions import resolve_contrasts
 
 _NULL = 0.1
 PATTERN = "published-pattern"

@@ -16,7 +16,7 @@ from mrspipe.io.atomic import atomic_write_text
 from mrspipe.io.columns import CALIBRATION, LEAKS
 from mrspipe.io.tables import table_of, write_table
 from mrspipe.report.svg import svg_file
-from mrspipe.stats.design import resolve_contrasts
+from mrspipe.stats.questions import resolve_contrasts
 from mrspipe.synth.concentrations import QUANTITIES
 from mrspipe.synth.recipe import Recipe
 
@@ -107,10 +107,21 @@ def _world(request: CalibrationRequest) -> World:
             code="quantity",
         )
     resolve_contrasts(config.design, config.contrast)
+    config = _without_extras(config)
     if not request.all_metabolites:
         config = _outcome_only(config)
     seed = request.recipe.seed if request.seed is None else request.seed
     return World(request.recipe, config, request.level, seed)
+
+
+def _without_extras(config: StudyConfig) -> StudyConfig:
+    """Leave out what the contrasts do not need: fits with other choices, joint fits, and the specification curve."""
+    fit = config.fit
+    off = {"enabled": False}
+    quick = fit.model_copy(
+        update={"refits": fit.refits.model_copy(update=off), "joint": fit.joint.model_copy(update=off)}
+    )
+    return config.model_copy(update={"fit": quick, "robustness": config.robustness.model_copy(update=off)})
 
 
 def _outcome_only(config: StudyConfig) -> StudyConfig:

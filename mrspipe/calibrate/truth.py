@@ -25,8 +25,9 @@ from scipy import stats
 from mrspipe.core.results import SUMS
 from mrspipe.stats.design import ContrastSettings, Design
 from mrspipe.stats.factors import Factor
-from mrspipe.synth.cohort import GM_RANGE
-from mrspipe.synth.recipe import MEMBERS, ChoiceCovariate, LognormalCovariate, Recipe
+from mrspipe.synth.covariates import ChoiceCovariate, LognormalCovariate
+from mrspipe.synth.people import GM_RANGE
+from mrspipe.synth.recipe import Recipe
 
 _GM_COLUMN = "gm_fraction"
 
@@ -48,7 +49,7 @@ def true_value(contrast: ContrastSettings, design: Design, recipe: Recipe, metab
     Parameters
     ----------
     contrast : ContrastSettings
-        Complete, as from `mrspipe.stats.design.resolve_contrasts`.
+        Complete, as from `mrspipe.stats.questions.resolve_contrasts`.
     design : Design
     recipe : Recipe
     metabolite : str
@@ -57,8 +58,11 @@ def true_value(contrast: ContrastSettings, design: Design, recipe: Recipe, metab
     Returns
     -------
     float
-        In mM, or points of the rating; NaN when the recipe does not say, as for a factor that it does not know.
+        In mM, or points of the rating; NaN when the recipe does not say, as for a factor that it does not know, and
+        for parallel arms and times of more than two levels, which are not worked out here.
     """
+    if recipe.parallel is not None or any(len(factor.levels) > 2 for factor in design.factors):
+        return math.nan
     adjusted = design.covariates if contrast.test == "ancova" else ()
     cells = _held(_cells(recipe), contrast, design)
     compared = [design.factor(name) for name in contrast.compare or ()]
@@ -161,14 +165,14 @@ def _difference(
 
 
 def _expected_level(cell: _Cell, recipe: Recipe, metabolite: str, adjusted: tuple[str, ...]) -> float:
-    shares = _shares(metabolite)
+    shares = _shares(recipe, metabolite)
     unknown = [name for name in shares if name not in recipe.levels]
     return math.nan if unknown else sum(w * _level(cell, recipe, name, adjusted) for name, w in shares.items())
 
 
-def _shares(metabolite: str) -> dict[str, float]:
+def _shares(recipe: Recipe, metabolite: str) -> dict[str, float]:
     """Levels of the recipe that a metabolite or a sum is made of, each with the share of it that counts."""
-    level_of = {member: (name, part) for name, members in MEMBERS.items() for member, part in members.items()}
+    level_of = {member: (name, part) for name in recipe.levels for member, part in recipe.parts(name).items()}
     shares: dict[str, float] = {}
     for single in SUMS.get(metabolite, (metabolite,)):
         level, part = level_of.get(single, (single, 1.0))

@@ -22,7 +22,7 @@ import numpy as np
 from mrspipe.config import StudyConfig, with_settings
 from mrspipe.core.errors import MrspipeError
 from mrspipe.core.scan_result import ScanResult
-from mrspipe.core.signal import Acquisition, Scan, Signal
+from mrspipe.core.signal import Scan, Signal
 from mrspipe.engine import Workers
 from mrspipe.io.rows import measurement_rows
 from mrspipe.io.tables import read_table
@@ -31,11 +31,11 @@ from mrspipe.pipeline.learning import learn_from
 from mrspipe.pipeline.scan import StageError, analyse_scan
 from mrspipe.pipeline.study import StudyRequest, analyse_study
 from mrspipe.preprocess.steps import preprocess
-from mrspipe.synth.artefacts import record
-from mrspipe.synth.cohort import SPECTRA, Cohort, ScanTruth, draw_cohort, stream
+from mrspipe.synth.cohort import Cohort, ScanTruth, draw_cohort
 from mrspipe.synth.concentrations import StudyTables, study_tables
 from mrspipe.synth.recipe import Recipe
-from mrspipe.synth.spectra import make_basis, synthesise
+from mrspipe.synth.scanner import averaged_scan
+from mrspipe.synth.spectra import make_basis
 from mrspipe.synth.study import write_study
 
 if TYPE_CHECKING:
@@ -155,45 +155,9 @@ def averaged_scans(truths: list[ScanTruth], recipe: Recipe) -> list[Scan]:
     The noise, the phase, the frequency offset and the error of the water reference of a scan are there; drift, motion,
     eddy currents and residual water, which preprocessing corrects, are not.
     """
-    still = {
-        "artefacts": recipe.artefacts.model_copy(
-            update=dict.fromkeys(
-                ("drift_max_hz", "jitter_hz", "phase_jitter_deg", "corrupted", "eddy_max_deg", "residual_water"), 0.0
-            )
-        ),
-        "measurement": recipe.measurement.model_copy(
-            update={"cycling": False, "blocks": 1, "coils": 1, "water_blocks": 1}
-        ),
-    }
-    quiet = recipe.model_copy(update=still)
-    basis = make_basis(quiet)
-    scans = []
-    for truth in truths:
-        rng = stream(recipe.seed, SPECTRA, *truth.index)
-        clean = synthesise(truth, quiet, basis, rng)
-        recorded = record(clean, quiet, basis.axis, snr=truth.snr, rng=rng)
-        metabolites, water = recorded.metabolites.reshape(-1), recorded.water
-        signals = [
-            Signal(fid.reshape(-1), ("time",), basis.axis, _acquisition(recipe, water_suppressed=suppressed))
-            for fid, suppressed in ((metabolites, True), (water, False))
-            if fid is not None
-        ]
-        scans.append(Scan(truth.key, signals[0], signals[1], truth.tissue))
-    return scans
-
-
-def _acquisition(recipe: Recipe, *, water_suppressed: bool) -> Acquisition:
-    m = recipe.measurement
-    return Acquisition(
-        field_t=m.field_t,
-        sequence=m.sequence,
-        echo_time_s=m.echo_time_s,
-        repetition_time_s=m.repetition_time_s,
-        manufacturer="simulated",
-        n_transients=m.n_transients,
-        voxel_mm=m.voxel_mm,
-        water_suppressed=water_suppressed,
-    )
+    basis = make_basis(recipe)
+    made = [(truth, averaged_scan(truth, recipe, basis, recipe.seed)) for truth in truths]
+    return [Scan(truth.key, metabolites, water, truth.tissue) for truth, (metabolites, water) in made]
 
 
 def analyse_in_memory(scans: list[Scan], config: StudyConfig) -> list[ScanResult | None]:
@@ -223,8 +187,7 @@ def _combined(scan: Scan, config: StudyConfig) -> Signal | None:
 
 
 def _raw(world: World, cohort: Cohort, recipe: Recipe) -> tuple[StudyTables, int]:
-    # Changes from a fit of several scans together are no part of the contrasts, and take as long as all the rest.
-    config = with_settings(with_settings(world.config, "engine", n_procs=1), "fit", joint={"enabled": False})
+    config = with_settings(world.config, "engine", n_procs=1)
     with tempfile.TemporaryDirectory(prefix="mrspipe-calibrate-") as folder:
         bids_dir, out_dir = Path(folder) / "bids", Path(folder) / "out"
         write_study(recipe, bids_dir, seed=recipe.seed)

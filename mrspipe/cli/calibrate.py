@@ -9,7 +9,7 @@ from mrspipe.cli.app import app
 from mrspipe.cli.options import ConfigOption, Processes, Quiet, with_processes
 
 
-@app.command(epilog="Example: mrspipe calibrate cocaine_s3 --cohorts 200")
+@app.command(epilog="Example: mrspipe calibrate null --cohorts 200")
 def calibrate(
     recipe: Annotated[str, typer.Argument(help="TOML recipe, or the name of a bundled one.", show_default=False)],
     cohorts: Annotated[int, typer.Option("--cohorts", min=2, help="Synthetic cohorts to analyse.")] = 200,

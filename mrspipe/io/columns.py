@@ -188,7 +188,7 @@ ROBUSTNESS: Descriptions = {
     },
     "choice": "The choice, in words.",
     **{name: CONTRASTS[name] for name in ("n_subjects", "n_scans", "estimate", "se", "ci_low", "ci_high")},
-    "effect": CONTRASTS["effect"],
+    "effect": "Standardised effect size, where it is of the kind of the main analysis.",
     "p": "Two-sided p value, not adjusted.",
     "keeps_sign": "The estimate has the sign of the main analysis.",
     "is_significant": "p is below alpha.",

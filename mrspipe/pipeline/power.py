@@ -19,6 +19,7 @@ from mrspipe.io.tables import read_table, table_of, write_table
 from mrspipe.stats.design import ContrastSettings, Design
 from mrspipe.stats.factors import FactorName
 from mrspipe.stats.mixed import fit_mixed
+from mrspipe.stats.model_columns import model_data
 from mrspipe.stats.power import (
     COMPONENTS,
     VarianceComponents,
@@ -29,7 +30,8 @@ from mrspipe.stats.power import (
     paired_power,
     welch_power,
 )
-from mrspipe.stats.samples import as_measured, codes_of, measurement_rows, model_data, per_subject, select
+from mrspipe.stats.rows import as_measured, measurement_rows
+from mrspipe.stats.samples import codes_of, per_subject, select
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -108,9 +108,7 @@ def analyse_scan(
         )
     with stage("quality"):
         quality = assess(clean, fitted, config.qc)
-    with stage("alternatives"):
-        others = alternatives(clean, fitted, basis, config, learned)
-    return ScanResult(scan.key, clean, fitted, levels, quality, others)
+    return ScanResult(scan.key, clean, fitted, levels, quality)
 
 
 def run_scan(job: ScanJob) -> ScanOutcome:
@@ -123,6 +121,9 @@ def run_scan(job: ScanJob) -> ScanOutcome:
         with stage("basis"):
             basis = basis_for(scan.metabolites, job.config.basis)
         result = analyse_scan(scan, basis, job.config, job.learned)
+        with stage("alternatives"):
+            others = alternatives(result.clean, result.fit, basis, job.config, job.learned)
+            result = replace(result, alternatives=others)
         with stage("write"):
             written = write_scan(job.out_dir, result, mask=mask)
             write_manifest(job.out_dir, key, job.fingerprint, written)

@@ -192,7 +192,7 @@ def _paired(sample: Sample, design: Design, contrast: ContrastSettings, settings
 
 
 def _mixed(sample: Sample, design: Design, contrast: ContrastSettings, settings: StatsSettings) -> Outcome:
-    data, sample = model_data(sample, design)
+    data, sample = model_data(sample, design, random_condition=settings.random_condition)
     model = mixed_model(data.y, data.columns, data.groupings)
     random = " + ".join(f"(1 | {name})" for name in model.random) or "no random effect"
     column = ":".join(factor.name for factor in sample.factors if factor.name in (contrast.compare or ()))

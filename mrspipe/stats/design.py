@@ -195,6 +195,9 @@ class StatsSettings(Settings):
     """Participants that each side of a contrast needs (pairs, of a paired test). With fewer, a standard deviation is
     hardly known (from 5 values its 95 % interval reaches from 0.6 to 2.9 times the estimate) and one participant
     decides the result; two is what the formulas need."""
+    random_condition: bool = True
+    """In mixed models over several visits, let the effect of the condition differ between participants. Without it,
+    participants who respond differently make its standard error too small (doi 10.1016/j.jml.2012.11.001)."""
     equivalence_bound_sd: Annotated[float, Field(gt=0)] = 0.5
     """Bound of the equivalence tests, in the standard deviations that the effect size is in."""
     jzs_scale: Annotated[float, Field(gt=0)] = 0.5**0.5

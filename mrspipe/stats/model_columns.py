@@ -92,12 +92,15 @@ class ModelData:
     formula: str
 
 
-def model_data(sample: Sample, design: Design) -> tuple[ModelData, Sample]:
+def model_data(sample: Sample, design: Design, *, random_condition: bool = True) -> tuple[ModelData, Sample]:
     """Average repeated runs, and write the columns of a mixed model with all factors crossed.
 
     With codes of plus and minus one half, a coefficient is a difference averaged over the levels of the other factors;
     a factor of more levels has a column for each but the first, with the mean of its levels subtracted. The period
     enters where the treatment does; the sequence is not crossed with the rest.
+
+    Participants and their visits have random intercepts; and, with `random_condition`, so have each participant's
+    conditions, where several visits have them.
 
     Raises
     ------
@@ -128,6 +131,10 @@ def model_data(sample: Sample, design: Design) -> tuple[ModelData, Sample]:
     fixed = " + ".join([" * ".join(factor.name for factor in crossed), *additive])
     visits = table[SUBJECT] + "/" + table[VISIT]
     groupings = {"participant": list(table[SUBJECT]), "participant:visit": list(visits)}
+    condition = next((factor for factor in crossed if factor.name == "condition"), None)
+    if random_condition and condition is not None:
+        conditions = table[SUBJECT] + "/" + table[code_column(condition)].astype(str)
+        groupings["participant:condition"] = list(conditions)
     columns = {"1": np.ones(len(table))} | columns
     return ModelData(table["value"].to_numpy(dtype=float), columns, groupings, fixed), sample
 

@@ -290,7 +290,7 @@ def mixed_model(
     columns : mapping of name to real array, shape (n,)
         Fixed effects, with the intercept.
     groupings : mapping of name to sequence, each of length n
-        Random intercepts, nested in the first.
+        Random intercepts: the first of participants, the others within them.
     known_variance : real array, shape (n,), optional
         Sampling variance of each value, for weights as in a random-effects meta-regression.
 
@@ -313,12 +313,16 @@ def mixed_model(
 
 
 def _identifiable(groupings: Mapping[str, Sequence[object]]) -> list[str]:
-    """A grouping counts when it is finer than the one before, and has a label with more than one row."""
+    """A grouping counts when it splits the first one, as no other before it, and has a label with more than one row."""
     kept: list[str] = []
-    n_before = 0
+    splits: set[tuple[int, ...]] = set()
     for name, labels in groupings.items():
-        n = len({str(label) for label in labels})
-        if n_before < n < len(labels):
+        codes = tuple(np.unique([str(label) for label in labels], return_inverse=True)[1].tolist())
+        n = max(codes) + 1
+        n_first = max(next(iter(splits))) + 1 if kept else 0
+        first_seen = {code: place for place, code in enumerate(dict.fromkeys(codes))}
+        split = tuple(first_seen[code] for code in codes)
+        if (not kept or n > n_first) and n < len(labels) and split not in splits:
             kept.append(name)
-            n_before = n
+            splits.add(split)
     return kept

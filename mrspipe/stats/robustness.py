@@ -104,8 +104,7 @@ def robustness_table(
         contrast = contrast.model_copy(update={"metabolites": ()})
         start = Specification(MAIN, MAIN, measurements, design, contrast, settings)
         of_contrast = [_computed(one) for one in _specifications(start, alternatives, choices)]
-        sign = of_contrast[0]["estimate"]
-        rows += [_compared(row, sign, settings.alpha) for row in of_contrast]
+        rows += [_compared(row, of_contrast[0], settings.alpha) for row in of_contrast]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -247,11 +246,14 @@ def _computed(one: Specification) -> dict[str, Any]:
         return row
     result = found.result
     row |= {"estimate": result.estimate, "se": result.standard_error, "effect": result.effect.value, "p": result.p}
+    row["effect_name"] = result.effect.name
     return row | {"ci_low": result.ci_low, "ci_high": result.ci_high}
 
 
-def _compared(row: dict[str, Any], main_estimate: float, alpha: float) -> dict[str, Any]:
+def _compared(row: dict[str, Any], main: dict[str, Any], alpha: float) -> dict[str, Any]:
     known = row["estimate"] == row["estimate"]
-    note = "" if known else row["note"]
-    keeps = bool(row["estimate"] * main_estimate > 0) if known else None
-    return {**row, "note": note, "keeps_sign": keeps, "is_significant": bool(row["p"] < alpha) if known else None}
+    # Effects of another kind, such as a rank correlation, are no points of the same scale.
+    alike = row.get("effect_name") == main.get("effect_name")
+    row = {**row, "effect": row["effect"] if alike else float("nan"), "note": "" if known else row["note"]}
+    keeps = bool(row["estimate"] * main["estimate"] > 0) if known else None
+    return {**row, "keeps_sign": keeps, "is_significant": bool(row["p"] < alpha) if known else None}

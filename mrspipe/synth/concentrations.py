@@ -1,6 +1,6 @@
 """A synthetic study without spectra: the tables that an analysis would give, from what is true.
 
-A value is the truth plus an error of the fit, whose SD the recipe names for each level (`Level.fit_error_sd`). That error
+A value is the truth plus an error of the fit, whose SD the recipe names for each level (`Level.fit_error_sd`). It
 stands for everything between the tissue and the table: noise, the fit, and the water reference. Without it the tables
 hold the truth itself: what an oracle would measure, against which the price of spectroscopy is told.
 """

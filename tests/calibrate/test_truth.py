@@ -9,9 +9,11 @@ from scipy import integrate, stats
 from mrspipe.calibrate.truth import same_things_are_compared, true_value
 from mrspipe.config import load_config
 from mrspipe.stats.contrasts import contrast_table
-from mrspipe.stats.design import Design, default_contrasts
-from mrspipe.synth.cohort import GM_RANGE, draw_cohort
+from mrspipe.stats.design import Design
+from mrspipe.stats.questions import default_contrasts
+from mrspipe.synth.cohort import draw_cohort
 from mrspipe.synth.concentrations import study_tables
+from mrspipe.synth.people import GM_RANGE
 from mrspipe.synth.recipe import (
     Crossover,
     Effect,
@@ -173,7 +175,7 @@ def test_a_ratio_is_null_only_where_numerator_creatine_and_tissue_are_alike(chan
 def test_the_bundled_scenarios_have_the_effects_that_their_names_promise():
     config = load_config("cocaine_nacc")
     folder = Path(__file__).parents[2] / "synthetic_data"
-    s1 = truths(config.design, load_recipe(folder / "cocaine_s1.toml"))
+    s1 = truths(config.design, load_recipe(folder / "paper_like.toml"))
     assert s1["cue-baseline"] == pytest.approx(0.60)
     assert s1["group-by-cue"] == pytest.approx(0.85)
     assert s1["patients-controls"] == pytest.approx(-0.95, abs=0.015)

@@ -75,7 +75,9 @@ def table(reference):
         "group-by-cue", "nac-placebo", "group-by-nac", "cue-by-nac", "group-by-cue-by-nac", "vas",
     )  # fmt: skip
     contrasts = (*own, *(ContrastSettings(name=name) for name in names))
-    return contrast_table(_long(reference.data), DESIGN, contrasts, StatsSettings(), ratings=ratings)
+    # The models of the reference have no random effect of the condition.
+    settings = StatsSettings(random_condition=False)
+    return contrast_table(_long(reference.data), DESIGN, contrasts, settings, ratings=ratings)
 
 
 def found(table, contrast, metabolite="Glu"):

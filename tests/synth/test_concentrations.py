@@ -4,10 +4,13 @@ import pytest
 from mrspipe.core.errors import InputError
 from mrspipe.io.columns import MEASUREMENTS
 from mrspipe.io.tables import read_table
-from mrspipe.stats.design import Design, ratings_table
+from mrspipe.stats.design import Design
+from mrspipe.stats.ratings import ratings_table
+from mrspipe.synth.acquisition import LossSettings
 from mrspipe.synth.cohort import draw_cohort, with_sums
 from mrspipe.synth.concentrations import study_tables, write_concentrations
-from mrspipe.synth.recipe import Crossover, Group, Level, LossSettings, RatingCell, Ratings, Recipe
+from mrspipe.synth.covariates import RatingCell, Ratings
+from mrspipe.synth.recipe import Crossover, Group, Level, Recipe
 from mrspipe.synth.spectra import metabolite_amplitudes
 
 FIT_SD = {"Glu": 0.75, "Gln": 0.6, "tCr": 0.4}
