@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from html import escape
-from io import StringIO
-from typing import TYPE_CHECKING, Any
+from io import BytesIO, StringIO
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,8 +26,13 @@ _PAGE_COLOURS = {
     BLUE: f"var(--figure-blue, {BLUE})",
     VERMILION: f"var(--figure-vermilion, {VERMILION})",
     GREEN: f"var(--figure-green, {GREEN})",
+    PURPLE: f"var(--figure-purple, {PURPLE})",
+    ORANGE: f"var(--figure-orange, {ORANGE})",
+    SKY: f"var(--figure-sky, {SKY})",
 }
 _PX_PER_PT = 1.4
+_DPI = 300
+_SUBJECT = "subject "
 
 _STYLE: Mapping[str, Any] = {
     "font.family": "sans-serif",
@@ -90,8 +95,13 @@ def inline_svg(figure: "Figure", *, key: str, label: str) -> str:
     with page_style():
         mpl.rcParams["svg.hashsalt"] = key
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
-    drawing = _following_page(_own_ids(_only_drawing(buffer.getvalue()), key))
+    drawing = _following_page(_own_ids(_with_subjects(_only_drawing(buffer.getvalue())), key))
     return _labelled(drawing, label, width_px=round(72 * figure.get_figwidth() * _PX_PER_PT))
+
+
+def subject_gid(subject: str) -> str:
+    """Give the ``gid`` of what belongs to a subject in a figure; on a page it becomes ``data-subject``."""
+    return f"{_SUBJECT}{subject}"
 
 
 def svg_file(figure: "Figure") -> str:
@@ -103,6 +113,15 @@ def svg_file(figure: "Figure") -> str:
         mpl.rcParams["svg.hashsalt"] = "mrspipe"
         mpl.rcParams["svg.fonttype"] = "path"
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return re.sub(rf' id="{_SUBJECT}[^"]*"', "", buffer.getvalue())
+
+
+def figure_file(figure: "Figure", kind: Literal["pdf", "png"]) -> bytes:
+    """Give a figure as the bytes of a PDF, or of a PNG with 300 dots per inch; without a date, so always the same."""
+    undated: Mapping[str, Any] = {"pdf": {"CreationDate": None, "Producer": None}, "png": {"Software": None}}
+    buffer = BytesIO()
+    with page_style():
+        figure.savefig(buffer, format=kind, dpi=_DPI, metadata=undated[kind])
     return buffer.getvalue()
 
 
@@ -113,8 +132,19 @@ def _only_drawing(text: str) -> str:
     text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
     head, body = text.split(">", 1)
     head = re.sub(r'\s(width|height|version|xmlns(:xlink)?)="[^"]*"', "", head)
-    packed = re.sub(r">[ \n]+<", "><", body).strip()
+    packed = re.sub(r' d="([^"]*)"', _short_path, re.sub(r">[ \n]+<", "><", body).strip())
     return f"{head}>{packed}"
+
+
+def _short_path(match: re.Match[str]) -> str:
+    """A hundredth of a point is finer than any screen or printer."""
+    rounded = re.sub(r"-?\d+\.\d+", lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), match[1])
+    packed = re.sub(r"\s*([A-Za-z])\s*", r"\1", rounded).strip()
+    return f' d="{packed}"'
+
+
+def _with_subjects(text: str) -> str:
+    return re.sub(rf' id="{_SUBJECT}([^"]*)"', r' data-subject="\1"', text)
 
 
 def _own_ids(text: str, key: str) -> str:

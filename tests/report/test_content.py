@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from mrspipe.report.content import (
-    contrast_answer,
+from mrspipe.report.answers import contrast_answer, split_contrasts
+from mrspipe.report.spelling import (
     count,
     decimals_for,
     measured,
@@ -12,7 +12,6 @@ from mrspipe.report.content import (
     number,
     p_value,
     records,
-    split_contrasts,
     words,
 )
 
