@@ -59,7 +59,13 @@ def mean_spectra(
         Groups without spectra are left out. The SD of a single subject is zero: it shows no spread.
     """
     used = measurements[measurements["included"].astype(bool)]
-    rows = used[[*_SCAN, *([group.column] if group else [])]].fillna("n/a").astype(str).drop_duplicates(list(_SCAN))
+    rows = (
+        used[[*_SCAN, *([group.column] if group else [])]]
+        .astype(object)
+        .fillna("n/a")
+        .astype(str)
+        .drop_duplicates(list(_SCAN))
+    )
     members = {tuple(row[:4]): row[4] if group else "" for row in rows.itertuples(index=False, name=None)}
     means = []
     for value in group.labels if group else ("",):

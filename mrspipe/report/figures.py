@@ -52,7 +52,7 @@ def fit_figure(
     ppm_range : tuple of float
         Lowest and highest chemical shift, in ppm.
     """
-    shown = _shown(fit.ppm, ppm_range)
+    shown = shown_slice(fit.ppm, ppm_range)
     parts = _parts(fit, metabolites, shown)
     with page_style():
         limits = _limits(fit.data[shown], fit.fit[shown], fit.baseline[shown], fit.macromolecules[shown])
@@ -200,7 +200,8 @@ def _fixed_figure(width_in: float, height_in: float) -> "Figure":
     return figure
 
 
-def _shown(ppm: FloatArray, ppm_range: tuple[float, float]) -> slice:
+def shown_slice(ppm: FloatArray, ppm_range: tuple[float, float]) -> slice:
+    """Give the points of an ascending axis that lie in a range, its ends included."""
     return slice(int(np.searchsorted(ppm, ppm_range[0])), int(np.searchsorted(ppm, ppm_range[1], side="right")))
 
 

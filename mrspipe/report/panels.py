@@ -103,7 +103,7 @@ def paired_figure(panels: Mapping[str, Mapping[str, Lines]], *, conditions: Sequ
             _block_labels(axes, groups, conditions, pitch)
             axes.set_title(title, pad=22)
         row[0].set_ylabel(y_label)
-        return figure
+        return settled(figure)
 
 
 def quality_figure(
@@ -138,7 +138,7 @@ def quality_figure(
             Line2D([], [], color=INK, linewidth=0.9, linestyle=LIMIT_STYLES[v], label=f"limit: {v}") for v in drawn
         ]
         figure.legend(handles=handles, loc="outside upper right", ncols=5)
-        return figure
+        return settled(figure)
 
 
 def spectra_figure(spectra: Sequence[MeanSpectrum], labels: Mapping[str, str]) -> "Figure":
@@ -167,7 +167,7 @@ def spectra_figure(spectra: Sequence[MeanSpectrum], labels: Mapping[str, str]) -
                           xycoords=("axes fraction", "data"), fontweight="bold")  # fmt: skip
         axes.legend(*(entries[:3] for entries in axes.get_legend_handles_labels()), loc="upper right", ncols=3)
         ppm_axis(axes, (float(spectra[0].ppm[0]), float(spectra[0].ppm[-1])))
-        return figure
+        return settled(figure)
 
 
 def specification_figure(rows: Sequence[Specification], *, y_label: str) -> "Figure":
@@ -204,7 +204,14 @@ def specification_figure(rows: Sequence[Specification], *, y_label: str) -> "Fig
         bottom.spines[["left", "bottom"]].set_visible(False)
         bottom.tick_params(left=False)
         top.tick_params(bottom=False)
-        return figure
+        return settled(figure)
+
+
+def settled(figure: "Figure") -> "Figure":
+    """Find the margins once: the figure is drawn in several formats, and finding them takes longer than drawing."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    return figure
 
 
 def density(values: FloatArray, at: FloatArray) -> FloatArray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from mrspipe.core.arrays import FloatArray
 from mrspipe.core.results import SUMS, FitResult
-from mrspipe.report.figures import MAIN_METABOLITES, PPM_RANGE
+from mrspipe.report.figures import MAIN_METABOLITES, PPM_RANGE, shown_slice
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -39,7 +39,7 @@ def fit_viewer(fit: FitResult, *, key: str, label: str) -> "Markup":
     """
     from markupsafe import Markup
 
-    shown = slice(*np.searchsorted(fit.ppm, PPM_RANGE))
+    shown = shown_slice(fit.ppm, PPM_RANGE)
     ppm = fit.ppm[shown]
     parts = _components(fit, shown)
     rows = [name for name in MAIN_METABOLITES if name in parts]
@@ -97,7 +97,7 @@ def _residual(fit: FitResult, shown: slice, span: float) -> str:
     ppm, height = fit.ppm[shown], 2 * fit.noise_sd / span * _UNITS
     wide = round(_UNITS_PER_PPM * (PPM_RANGE[1] - PPM_RANGE[0]))
     band = f'<rect class="band" x="0" width="{wide}" y="{-height:.0f}" height="{2 * height:.0f}"/>'
-    return band + _path(ppm, fit.residual[shown], 0.0, span, "residual", "residual")
+    return band + _path(ppm, fit.residual[shown], 0.0, span, "residual", "")
 
 
 def _rows(ppm: FloatArray, parts: dict[str, FloatArray], rows: Sequence[str]) -> Iterator[str]:
@@ -107,7 +107,8 @@ def _rows(ppm: FloatArray, parts: dict[str, FloatArray], rows: Sequence[str]) ->
         part = parts[name]
         size = float(np.ptp(part))
         gain = int(2 ** np.clip(np.floor(np.log2(unit / size)), 0, 6)) if size > 0 else 1
-        path = _path(ppm, gain * part, 1.04 * unit, 1.14 * unit, f"part part-{place % 4}", "")
+        colour = list(parts).index(name) % 4
+        path = _path(ppm, gain * part, 1.04 * unit, 1.14 * unit, f"part part-{colour}", "")
         label = name if gain == 1 else f"{name} ×{gain}"
         yield _panel(_RESIDUAL + _MAIN + place * _ROW, _ROW, label, path, inner=_UNITS)
 
@@ -171,8 +172,8 @@ def _buttons() -> "Markup":
 
     actions = (
         ("left", "Move to higher ppm", "◀"), ("in", "Zoom in", "+"), ("out", "Zoom out", "−"),
-        ("right", "Move to lower ppm", "▶"), ("glu", "Show 1.9 to 2.6 ppm, where Glu and Gln are", "Glu, Gln"),
-        ("all", "Show the whole spectrum", "Whole"),
+        ("right", "Move to lower ppm", "▶"), ("glu", "Glu, Gln: 2.15 to 2.55 ppm", "Glu, Gln"),
+        ("all", "Whole spectrum", "Whole spectrum"),
     )  # fmt: skip
     one = '<button type="button" data-zoom="{}" title="{}" aria-label="{}">{}</button>'
     text = Markup("").join(Markup(one).format(name, title, title, sign) for name, title, sign in actions)

@@ -103,7 +103,7 @@
       out: () => middleZoom(1 / 0.6),
       left: () => show(from + (from - to) / 4, to + (from - to) / 4),
       right: () => show(from - (from - to) / 4, to - (from - to) / 4),
-      glu: () => show(2.6, 1.9),
+      glu: () => show(2.55, 2.15),
       all: () => show(high, low),
     };
     const keys = { ArrowLeft: "left", ArrowRight: "right", "+": "in", "=": "in", "-": "out", 0: "all", Escape: "all" };
@@ -215,7 +215,7 @@
   // Tables that can be searched and sorted.
   const number = (text) => Number((text.replace(/−/g, "-").match(/-?\d+(\.\d+)?/) || [NaN])[0]);
   for (const box of all("input[data-search]")) {
-    const rows = all("tbody tr", document.getElementById(box.dataset.search)), told = box.parentElement.querySelector("output");
+    const rows = all("tbody tr", document.getElementById(box.dataset.search)), told = box.closest(".tools").querySelector("output");
     box.closest(".tools").hidden = false;
     box.addEventListener("input", () => {
       const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
