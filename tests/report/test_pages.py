@@ -181,6 +181,39 @@ def test_a_subject_with_failures_only_still_has_a_page(tmp_path, make):
     assert "Export it again." in text
 
 
+def test_the_report_of_a_crash_stands_on_the_page_as_text(tmp_path, make):
+    page = make.subject_page(crashes={"crash-sub-01.txt": "Traceback\n  x = '<script>alert(1)</script>'\nValueError"})
+    write_subject_page(tmp_path / "p.html", page)
+    text, _ = _read(tmp_path / "p.html")
+    assert "Report of the crash: crash-sub-01.txt" in text
+    assert "<script>alert" not in text
+    assert "ValueError" in text
+
+
+def test_the_page_says_how_glutamate_and_glutamine_are_told_apart(subject, make):
+    text = _shown(subject)
+    # The made-up amplitudes are one, uncorrelated, with a standard error of 0.1 each; creatine is the sum of two.
+    assert "The amplitudes of Glu and Gln have a correlation of 0.00" in text
+    # By hand: 1 / 2; SE sqrt(0.1^2 + 2 (0.5 x 0.1)^2) / 2 = 0.0612. Their sum: sqrt(2 x 0.1^2 + 2 x 0.1^2) / 2 = 0.1.
+    assert "Glu 0.500 ± 0.061, Gln 0.500 ± 0.061, Glx 1.00 ± 0.10." in text
+    assert "Their sum Glx has a smaller relative error than either" in text
+
+
+def test_the_error_budget_is_drawn_in_shares_of_the_variance(tmp_path, make):
+    from mrspipe.core.results import ErrorBudget
+
+    budget = ErrorBudget(fit=3.0, tissue=4.0)
+    level = Concentration("Glu", "molar", 20.0, 3.0, 5.0, 15.0, "water", budget=budget)
+    write_subject_page(tmp_path / "p.html", make.subject_page(scans=(make.scan(levels=(level,), head=False),)))
+    text, page = _read(tmp_path / "p.html")
+    # Of 120 units, 9 / 25 belong to the fit and 16 / 25 to the tissue.
+    assert '<rect class="source-0" x="0.0" width="43.2" height="10"/>' in text
+    assert '<rect class="source-2" x="43.2" width="76.8" height="10"/>' in text
+    assert "20.0 ± 5.0" in page.cells
+    # The dot at 20 of 0 to 25: 4 + 152 x 0.8; its line from 15 to 25.
+    assert 'd="M95.2 6H156.0"/><circle cx="125.6"' in text
+
+
 def test_the_checklist_stands_on_the_page(subject):
     _, page = _read(subject)
     assert {"TR 2500 ms, TE 32 ms", "9.4 × 18.8 × 8.4 mm", "not reported"} <= set(page.cells)

@@ -74,6 +74,10 @@ def test_every_number_of_a_subject_s_page_is_its_table_s(analysed):
     assert n > 24 * (3 * 2 + 1)
 
 
+def test_the_page_of_a_subject_with_four_scans_is_smaller_than_a_megabyte_and_a_half(analysed):
+    assert 4 * (analysed / "sub-01.html").stat().st_size < 1_500_000
+
+
 def test_every_number_of_the_study_s_page_is_its_table_s(analysed):
     files, n = _check(analysed, analysed / "group.html")
     assert files == {"group/contrasts.tsv", "group/measurements.tsv"}

@@ -29,6 +29,16 @@
     });
   }
 
+  // What is folded is printed too.
+  let opened = [];
+  addEventListener("beforeprint", () => {
+    opened = all("details:not([open])");
+    for (const one of opened) one.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const one of opened) one.open = false;
+  });
+
   // Spectra: switches for curves, and a part of the axis.
   const unitsPerPpm = 1000, fullHeight = 10000;
   for (const viewer of all(".viewer")) spectrum(viewer);
