@@ -43,7 +43,13 @@ class Origin:
         return Markup('<data value="{}" data-source="{}">{}</data>').format(f"{value:.10g}", source, text)
 
     def measured(self, column: str, value: object, error_column: str, error: object) -> "Markup":
-        """Spell a value with its standard error, both to the error's second significant digit."""
+        """Spell a value with its standard error, both to the error's second significant digit.
+
+        Examples
+        --------
+        >>> print(Origin("", {}).measured("value", 11.8934, "se_total", 0.4312))
+        11.89 ± 0.43
+        """
         from markupsafe import Markup
 
         decimals = decimals_for(error)

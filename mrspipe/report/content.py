@@ -228,8 +228,6 @@ class GroupPage:
         Where a metric begins to make a scan doubtful or unusable.
     blinded : bool
         The groups have no names, and nothing that tells them apart is shown.
-    subject_pages : str
-        Where the pages of the subjects are, relative to this page: empty or ending in ``/``.
     """
 
     title: str
@@ -262,4 +260,3 @@ class GroupPage:
     robustness: "DataFrame | None" = None
     limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     blinded: bool = False
-    subject_pages: str = ""

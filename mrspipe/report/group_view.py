@@ -63,7 +63,7 @@ def subject_rows(page: GroupPage) -> list[dict[str, Any]]:
     return [
         {
             "name": subject,
-            "link": f"{page.subject_pages}{quote(subject)}.html",
+            "link": f"{quote(subject)}.html",
             "group": groups.get(subject, "") or MISSING,
             "levels": [
                 _values([row for row in by_subject.get(subject, ()) if cell.holds(row)], page) for cell in cells

@@ -72,18 +72,6 @@ def decimals_for(error: object) -> int:
     return min(4, max(0, 1 - int(f"{real:.1e}".split("e")[1])))
 
 
-def measured(value: object, error: object) -> str:
-    """Spell a value with its standard error, both to the error's second significant digit.
-
-    Examples
-    --------
-    >>> measured(11.8934, 0.4312)
-    '11.89 ± 0.43'
-    """
-    decimals = decimals_for(error)
-    return f"{fixed(value, decimals)} ± {fixed(error, decimals)}" if is_number(value) else MISSING
-
-
 def p_value(value: object) -> str:
     """Spell a p value with two significant digits.
 

@@ -40,13 +40,12 @@ def fit_viewer(fit: FitResult, *, key: str, label: str) -> "Markup":
     from markupsafe import Markup
 
     shown = shown_slice(fit.ppm, PPM_RANGE)
-    ppm = fit.ppm[shown]
     parts = _components(fit, shown)
     rows = [name for name in MAIN_METABOLITES if name in parts]
     drawing = "".join((*_panels(fit, shown, parts, rows), _axis(_height(len(rows)))))
     svg = (
         f'<svg role="img" aria-label="{escape(label)}" viewBox="0 0 {_WIDTH} {_height(len(rows)) + _AXIS}" '
-        f'class="spectrum" data-ppm="{PPM_RANGE[1]:g}" data-low="{max(PPM_RANGE[0], float(ppm[0])):.3f}" '
+        f'class="spectrum" data-ppm="{PPM_RANGE[1]:g}" '
         f'data-left="{_LEFT}" data-width="{_inner()}">{drawing}</svg>'
     )
     return Markup('<div class="viewer" data-key="{}">{}{}{}</div>').format(
@@ -67,7 +66,7 @@ def _components(fit: FitResult, shown: slice) -> dict[str, FloatArray]:
     parts = {}
     for name in (*SUMS, *fit.names):
         weights = fit.weights(name)
-        if weights is not None and (name not in SUMS or weights.sum() > 1):
+        if weights is not None:
             parts[name] = weights @ fit.components[:, shown]
     return parts
 
@@ -75,8 +74,9 @@ def _components(fit: FitResult, shown: slice) -> dict[str, FloatArray]:
 def _panels(fit: FitResult, shown: slice, parts: dict[str, FloatArray], rows: Sequence[str]) -> Iterator[str]:
     data, baseline = fit.data[shown], fit.baseline[shown]
     curves = {"data": data, "fit": fit.fit[shown], "baseline": baseline, "mm": fit.macromolecules[shown]}
-    ppm, top = fit.ppm[shown], max(float(curve.max()) for curve in curves.values())
-    low = min(float(curve.min()) for curve in curves.values())
+    ppm = fit.ppm[shown]
+    seen = np.concatenate([curve[np.isfinite(curve)] for curve in curves.values()])
+    low, top = (float(seen.min()), float(seen.max())) if seen.size else (0.0, 1.0)
     span = (top - low) * (1 + 2 * _MARGIN) or 1.0
     top += _MARGIN * (top - low)
     yield _panel(0, _RESIDUAL, "Residual", _residual(fit, shown, span), inner=_RESIDUAL / _MAIN * _UNITS, middle=True)
@@ -102,10 +102,10 @@ def _residual(fit: FitResult, shown: slice, span: float) -> str:
 
 def _rows(ppm: FloatArray, parts: dict[str, FloatArray], rows: Sequence[str]) -> Iterator[str]:
     """Single metabolites, each on a line of its own; small ones enlarged by a power of two."""
-    unit = max((float(np.ptp(parts[name])) for name in rows), default=0.0) or 1.0
+    sizes = {name: float(np.ptp(parts[name])) for name in rows}
+    unit = max((size for size in sizes.values() if size > 0), default=1.0)
     for place, name in enumerate(rows):
-        part = parts[name]
-        size = float(np.ptp(part))
+        part, size = parts[name], sizes[name]
         gain = int(2 ** np.clip(np.floor(np.log2(unit / size)), 0, 6)) if size > 0 else 1
         colour = list(parts).index(name) % 4
         path = _path(ppm, gain * part, 1.04 * unit, 1.14 * unit, f"part part-{colour}", "")
@@ -132,8 +132,12 @@ def _panel(
 def _path(
     ppm: FloatArray, values: FloatArray, top: float, span: float, kind: str, name: str, *, hidden: bool = False
 ) -> str:
-    x = np.round((PPM_RANGE[1] - ppm[::-1]) * _UNITS_PER_PPM).astype(int)
-    y = np.round((top - values[::-1]) / span * _UNITS).astype(int)
+    known = np.isfinite(values)
+    if not known.any():
+        # A fit that the data do not determine has no curves.
+        return ""
+    x = np.round((PPM_RANGE[1] - ppm[known][::-1]) * _UNITS_PER_PPM).astype(int)
+    y = np.round((top - values[known][::-1]) / span * _UNITS).astype(int)
     steps = " ".join(f"{dx} {dy}" for dx, dy in zip(np.diff(x).tolist(), np.diff(y).tolist(), strict=True))
     data = f' data-curve="{escape(name)}"' if name else ""
     steps = steps.replace(" -", "-")
@@ -153,7 +157,7 @@ def _axis(y: int) -> str:
     return f'<path class="axis" d="M{_LEFT} {y}h{_inner()}"/><g class="ticks" data-y="{y}">{marks}</g>{title}'
 
 
-def _switches(key: str, parts: Sequence[str] | dict[str, FloatArray], has_mm: bool) -> "Markup":
+def _switches(key: str, parts: dict[str, FloatArray], has_mm: bool) -> "Markup":
     from markupsafe import Markup
 
     one = '<label class="{}"><input type="checkbox" data-toggle="{}"{}> {}</label>'

@@ -58,3 +58,23 @@ def test_a_fit_without_macromolecules_has_no_curve_of_them(make):
     html = str(fit_viewer(replace(fit, macromolecules=np.zeros_like(fit.ppm)), key="k", label="Fit"))
     assert "mm" not in _curves(html)
     assert "Macromolecules" not in html
+
+
+def test_a_fit_that_the_data_do_not_determine_shows_its_data_alone(make):
+    from dataclasses import replace
+
+    fit = make.fit()
+    nothing = np.full_like(fit.data, np.nan)
+    lost = replace(fit, fit=nothing, baseline=nothing, macromolecules=nothing, components=0 * fit.components + np.nan)
+    html = str(fit_viewer(lost, key="k", label="Fit"))
+    assert set(_curves(html)) == {"data"}
+    assert "nan" not in html.lower().replace("naa", "")
+
+
+def test_a_sum_whose_members_are_one_entry_still_has_its_row(make):
+    from dataclasses import replace
+
+    fit = make.fit()
+    kept = [name != "PCr" for name in fit.names]
+    one = replace(fit, names=tuple(name for name in fit.names if name != "PCr"), components=fit.components[kept])
+    assert ">tCr" in str(fit_viewer(one, key="k", label="Fit"))
