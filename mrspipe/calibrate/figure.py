@@ -8,7 +8,7 @@ import numpy as np
 from mrspipe.calibrate.rates import Record
 from mrspipe.calibrate.worlds import ORACLE
 from mrspipe.core.arrays import FloatArray
-from mrspipe.report.figures import GROUP_COLOURS
+from mrspipe.report.panels import GROUP_COLOURS
 from mrspipe.report.svg import GREY, INK, LIGHT, page_style
 
 if TYPE_CHECKING:

@@ -115,6 +115,9 @@ def group(
 @app.command(epilog="Example: mrspipe report my_study/derivatives/mrspipe")
 def report(
     out_dir: Annotated[Path, typer.Argument(help="Results of mrspipe run.", show_default=False)],
+    blind: Annotated[
+        bool, typer.Option("--blind", help="Write pages on quality that do not tell the groups apart, into blind/.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Make the pages again, without computing anything."""
@@ -123,5 +126,5 @@ def report(
 
     console = Console(quiet=quiet)
     with console.progress() as progress:
-        page = report_again(out_dir, progress)
+        page = report_again(out_dir, progress, blind=blind)
     console.say(f"Report: {page}")

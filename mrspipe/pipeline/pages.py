@@ -1,7 +1,8 @@
 """The pages of a study, assembled from the files of its results."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mrspipe import __version__
@@ -13,20 +14,35 @@ from mrspipe.core.volume import Volume
 from mrspipe.engine import run_jobs
 from mrspipe.io.atomic import atomic_write_text
 from mrspipe.io.bids import ScanFiles, StudyFiles
-from mrspipe.io.derivatives import read_clean, read_fit, read_levels, read_quality, read_voxel_mask, results_exist
+from mrspipe.io.derivatives import (
+    read_clean,
+    read_fit,
+    read_levels,
+    read_quality,
+    read_voxel_mask,
+    results_exist,
+    scan_dir,
+)
 from mrspipe.io.sidecars import with_sidecar
-from mrspipe.io.tables import read_json, write_table
+from mrspipe.io.tables import read_json, read_table, write_table
 from mrspipe.io.volumes import read_volume
 from mrspipe.pipeline.before_after import before_and_after
 from mrspipe.pipeline.group import Comparison, group_page
+from mrspipe.pipeline.mean_spectra import ScanSpectrum, mean_spectra, scan_spectrum
 from mrspipe.pipeline.preflight import notes_of_scans
 from mrspipe.pipeline.words import analysis_facts, methods_of
-from mrspipe.report.content import ScanSection, SubjectPage
+from mrspipe.qc import QcSettings
+from mrspipe.report.blind import blinded
+from mrspipe.report.content import GroupPage, ScanSection, SubjectPage
+from mrspipe.report.figure_files import write_figures
+from mrspipe.report.group_figures import group_figures
 from mrspipe.report.methods_text import MethodsText, methods_markdown, references_bib
 from mrspipe.report.mrsinmrs import MrsinmrsRow, mrsinmrs_rows
 from mrspipe.report.pages import write_group_page, write_subject_page
 
 Progress = Callable[[str, int, int], None]
+BLIND_DIR = "blind"
+"""Folder for the blinded pages, beside the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +57,16 @@ class PageJob:
     title: str
     group_page: str
     checks: Mapping[str, tuple[str, ...]]
+    page: Path
+    methods: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WrittenSubject:
+    """What the page of a subject leaves for the study: reporting checklist, and spectra of its scans."""
+
+    checklist: tuple[MrsinmrsRow, ...] = ()
+    spectra: tuple[ScanSpectrum, ...] = ()
 
 
 def write_pages(
@@ -51,64 +77,130 @@ def write_pages(
     comparison: Comparison | None,
     progress: Progress,
 ) -> Path | None:
-    """Write the page of every subject and, after a comparison, the page of the study.
+    """Write the page of every subject and, after a comparison, the page and the figures of the study.
 
     Returns
     -------
     Path or None
         The page of the study.
     """
+    title = config.title or dataset_name(files.root)
+    group_link = "group.html" if comparison is not None else ""
+    methods = methods_of(config, comparison.models if comparison else ())
+    jobs = _jobs(out_dir, out_dir, config, files, failures, title, group_link, methods_of(config).paragraphs)
+    written = _write_subjects(jobs, config, progress)
+    _write_words(out_dir, methods, next((one.checklist for one in written if one.checklist), ()))
+    if comparison is None:
+        return None
+    page = _study_page(out_dir, comparison, config, title, failures, methods)
+    spectra = [spectrum for one in written for spectrum in one.spectra]
+    page = replace(page, spectra=mean_spectra(spectra, comparison.measurements, page.group))
+    figures = group_figures(page)
+    write_figures(out_dir / "figures", figures)
+    write_group_page(out_dir / "group.html", page, figures)
+    return out_dir / "group.html"
+
+
+def write_blinded_pages(
+    out_dir: Path,
+    config: StudyConfig,
+    files: StudyFiles,
+    failures: Sequence[Failure],
+    comparison: Comparison,
+    progress: Progress,
+) -> Path:
+    """Write the pages without what tells the groups apart into the folder ``blind``, for decisions about quality.
+
+    Returns
+    -------
+    Path
+        The page of the study.
+
+    Raises
+    ------
+    InputError
+        The participants' names tell their groups.
+    """
+    title = config.title or dataset_name(files.root)
+    methods = methods_of(config)
+    page = blinded(_study_page(out_dir, comparison, config, title, failures, methods))
+    folder = out_dir / BLIND_DIR
+    jobs = _jobs(out_dir, folder, config, files, page.failures, page.title, "group.html", page.methods)
+    _write_subjects(jobs, config, progress)
+    write_group_page(folder / "group.html", page)
+    return folder / "group.html"
+
+
+def _study_page(
+    out_dir: Path,
+    comparison: Comparison,
+    config: StudyConfig,
+    title: str,
+    failures: Sequence[Failure],
+    methods: MethodsText,
+) -> GroupPage:
+    robustness = out_dir / "group" / "robustness.tsv"
+    return replace(
+        group_page(comparison, config, title, failures, methods),
+        robustness=read_table(robustness) if robustness.exists() else None,
+        limits=_limits(config.qc),
+    )
+
+
+def _limits(settings: QcSettings) -> dict[str, dict[str, float]]:
+    limits = {
+        "snr": {"doubtful": settings.doubtful_below_snr, "unusable": settings.unusable_below_snr},
+        "fwhm_ppm": {"doubtful": settings.doubtful_above_fwhm_ppm, "unusable": settings.unusable_above_fwhm_ppm},
+        "residual_ratio": {"doubtful": settings.doubtful_above_residual_ratio},
+    }
+    bounds = {f"crlb_{name.lower()}_pct": {"doubtful": pct} for name, pct in settings.doubtful_above_crlb_pct.items()}
+    return limits | bounds
+
+
+def _jobs(
+    out_dir: Path,
+    folder: Path,
+    config: StudyConfig,
+    files: StudyFiles,
+    failures: Sequence[Failure],
+    title: str,
+    group_link: str,
+    methods: tuple[str, ...],
+) -> list[PageJob]:
+    notes = notes_of_scans(out_dir)
     subjects = sorted(
         {scan.key.sub for scan in files.scans} | {f.entities["sub"] for f in failures if "sub" in f.entities}
     )
-    title = config.title or dataset_name(files.root)
-    notes = notes_of_scans(out_dir)
-    jobs = [
-        _job(out_dir, subject, files, failures, config, title, notes, with_group=comparison is not None)
+    return [
+        PageJob(
+            out_dir=out_dir,
+            participant_id=f"sub-{subject}",
+            scans=tuple(scan for scan in files.scans if scan.key.sub == subject and results_exist(out_dir, scan.key)),
+            failures=tuple(failure for failure in failures if failure.entities.get("sub") == subject),
+            config=config,
+            title=title,
+            group_page=group_link,
+            checks={scan.key.label: notes.get(scan.key.label, ()) for scan in files.scans if scan.key.sub == subject},
+            page=folder / f"sub-{subject}.html",
+            methods=methods,
+        )
         for subject in subjects
     ]
+
+
+def _write_subjects(jobs: Sequence[PageJob], config: StudyConfig, progress: Progress) -> list[WrittenSubject]:
     n_done = 0
 
-    def report(_: tuple[MrsinmrsRow, ...]) -> None:
+    def report(_: WrittenSubject) -> None:
         nonlocal n_done
         n_done += 1
         progress("Pages", n_done, len(jobs))
 
-    checklists = run_jobs(_write_subject, jobs, config.engine.n_procs, lost=lambda _: (), done=report)
-    methods = methods_of(config, comparison.models if comparison else ())
-    _write_words(out_dir, methods, next((rows for rows in checklists if rows), ()))
-    if comparison is None:
-        return None
-    page = out_dir / "group.html"
-    write_group_page(page, group_page(comparison, config, title, failures, methods))
-    return page
+    return run_jobs(_write_subject, jobs, config.engine.n_procs, lost=lambda _: WrittenSubject(), done=report)
 
 
-def _job(
-    out_dir: Path,
-    subject: str,
-    files: StudyFiles,
-    failures: Sequence[Failure],
-    config: StudyConfig,
-    title: str,
-    notes: Mapping[str, tuple[str, ...]],
-    *,
-    with_group: bool,
-) -> PageJob:
-    return PageJob(
-        out_dir=out_dir,
-        participant_id=f"sub-{subject}",
-        scans=tuple(scan for scan in files.scans if scan.key.sub == subject and results_exist(out_dir, scan.key)),
-        failures=tuple(failure for failure in failures if failure.entities.get("sub") == subject),
-        config=config,
-        title=title,
-        group_page="group.html" if with_group else "",
-        checks={scan.key.label: notes.get(scan.key.label, ()) for scan in files.scans if scan.key.sub == subject},
-    )
-
-
-def _write_subject(job: PageJob) -> tuple[MrsinmrsRow, ...]:
-    """Write a subject's page; gives the reporting checklist of its first scan."""
+def _write_subject(job: PageJob) -> WrittenSubject:
+    """Write a subject's page; gives the reporting checklist of its first scan, and its spectra."""
     clean = [
         with_sidecar(read_clean(job.out_dir, scan.key), scan.sidecar, where=scan.metabolites.name) for scan in job.scans
     ]
@@ -124,12 +216,21 @@ def _write_subject(job: PageJob) -> tuple[MrsinmrsRow, ...]:
         study_title=job.title,
         version=__version__,
         mrsinmrs=checklist,
-        methods=methods_of(job.config).paragraphs,
+        methods=job.methods,
         failures=job.failures,
+        crashes=_crashes(job),
         group_page=job.group_page,
     )
-    write_subject_page(job.out_dir / f"{job.participant_id}.html", page)
-    return checklist
+    write_subject_page(job.page, page)
+    spectra = [scan_spectrum(files.key, part.fit) for files, part in zip(job.scans, sections, strict=True)]
+    return WrittenSubject(checklist, tuple(spectrum for spectrum in spectra if spectrum is not None))
+
+
+def _crashes(job: PageJob) -> dict[str, str]:
+    """Reports that the cures of failures name."""
+    named = {name for failure in job.failures for name in re.findall(r"logs/(crash-[^/\s]+\.txt)", failure.cure)}
+    paths = {name: job.out_dir / "logs" / name for name in sorted(named)}
+    return {name: path.read_text(encoding="utf-8") for name, path in paths.items() if path.is_file()}
 
 
 def _section(job: PageJob, files: ScanFiles, signal: Signal) -> ScanSection:
@@ -152,6 +253,7 @@ def _section(job: PageJob, files: ScanFiles, signal: Signal) -> ScanSection:
         mask=mask,
         voxel_note=note,
         preprocessing=before_and_after(files, job.config, signal, fit),
+        files=(scan_dir(job.out_dir, key) / key.label).relative_to(job.out_dir).as_posix(),
     )
 
 

@@ -35,7 +35,7 @@ from mrspipe.pipeline.group import Comparison, compare, read_comparison
 from mrspipe.pipeline.labels import refuse_labels_not_in, refuse_unknown_labels
 from mrspipe.pipeline.learning import learn, read_learned
 from mrspipe.pipeline.linewidths import matched_linewidths
-from mrspipe.pipeline.pages import write_pages
+from mrspipe.pipeline.pages import write_blinded_pages, write_pages
 from mrspipe.pipeline.preflight import check_scans, write_checks
 from mrspipe.pipeline.provenance import provenance
 from mrspipe.pipeline.scan import ScanJob, ScanOutcome, lost_scan, run_scan
@@ -266,17 +266,27 @@ def compare_again(out_dir: Path, config: str | None) -> StudySummary:
     return _described_again(out_dir, settings, compare(out_dir, settings))
 
 
-def report_again(out_dir: Path, progress: Progress = lambda *_: None) -> Path | None:
+def report_again(out_dir: Path, progress: Progress = lambda *_: None, *, blind: bool = False) -> Path | None:
     """Write the pages of an analysed study again; nothing is computed.
+
+    Parameters
+    ----------
+    out_dir : Path
+    progress : callable, optional
+    blind : bool
+        Write pages that do not tell the groups apart, beside the others.
 
     Raises
     ------
     MrspipeError
-        There are no results.
+        There are no results, or the participants' names tell their groups.
     """
     _check_results(out_dir)
     settings = load_config(out_dir / "config.toml")
-    return _described_again(out_dir, settings, read_comparison(out_dir, settings), progress).group_page
+    comparison = read_comparison(out_dir, settings)
+    if blind:
+        return write_blinded_pages(out_dir, settings, _files_of(out_dir), failures_of(out_dir), comparison, progress)
+    return _described_again(out_dir, settings, comparison, progress).group_page
 
 
 def _check_results(out_dir: Path) -> None:
@@ -292,13 +302,18 @@ def _check_results(out_dir: Path) -> None:
 def _described_again(
     out_dir: Path, config: StudyConfig, comparison: Comparison, progress: Progress = lambda *_: None
 ) -> StudySummary:
-    known = read_json(out_dir / "provenance.json")
-    derivatives = {name: Path(path) for name, path in known["Derivatives"].items()}
-    files = find_scans(Path(known["Source"]), derivatives=derivatives)
+    files = _files_of(out_dir)
     failures = failures_of(out_dir)
     page = write_pages(out_dir, config, files, failures, comparison, progress)
     n_scans = len(files.scans) + len(files.failures)
     return StudySummary(n_scans, n_scans, failures, files.skipped, comparison, page)
+
+
+def _files_of(out_dir: Path) -> StudyFiles:
+    """The scans that the results were made from."""
+    known = read_json(out_dir / "provenance.json")
+    derivatives = {name: Path(path) for name, path in known["Derivatives"].items()}
+    return find_scans(Path(known["Source"]), derivatives=derivatives)
 
 
 def _run_scans(plan: StudyPlan, request: StudyRequest, progress: Progress) -> list[Failure]:

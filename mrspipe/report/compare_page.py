@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mrspipe.core.arrays import FloatArray
-from mrspipe.report.content import QUANTITIES, decimals_for, fixed, number, p_value
+from mrspipe.report.content import QUANTITIES
 from mrspipe.report.pages import write_page
+from mrspipe.report.spelling import decimals_for, fixed, number, p_value
 from mrspipe.report.svg import BLUE, GREY, INK, LIGHT, VERMILION, inline_svg, page_style
 from mrspipe.stats.agreement import Agreement
 

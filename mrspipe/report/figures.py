@@ -1,4 +1,4 @@
-"""The figures of the report: finished numbers and labels in, a matplotlib `Figure` out.
+"""The figures of a scan: finished numbers and labels in, a matplotlib `Figure` out.
 
 Spectra are drawn with ppm falling from left to right, as the field does.
 """
@@ -20,9 +20,7 @@ from mrspipe.report.svg import (
     INK,
     LIGHT,
     ORANGE,
-    PAPER,
     PURPLE,
-    SKY,
     VERMILION,
     page_style,
 )
@@ -33,11 +31,9 @@ if TYPE_CHECKING:
 
 PPM_RANGE = (0.2, 4.2)
 MAIN_METABOLITES = ("Glu", "Gln", "tNAA", "tCr", "tCho", "Ins")
-GROUP_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 SERIES = (BLUE, VERMILION, GREEN, PURPLE)
 # Left, right, bottom and top of a fit, in inches.
 _MARGINS_IN = (0.62, 0.32, 0.44, 0.06)
-MARKERS = {"good": "o", "doubtful": "^", "unusable": "x"}
 
 
 def fit_figure(
@@ -56,7 +52,7 @@ def fit_figure(
     ppm_range : tuple of float
         Lowest and highest chemical shift, in ppm.
     """
-    shown = _shown(fit.ppm, ppm_range)
+    shown = shown_slice(fit.ppm, ppm_range)
     parts = _parts(fit, metabolites, shown)
     with page_style():
         limits = _limits(fit.data[shown], fit.fit[shown], fit.baseline[shown], fit.macromolecules[shown])
@@ -72,7 +68,7 @@ def fit_figure(
         top.set_ylim(_centred(above, share * (limits[1] - limits[0])))
         for axes in (top, main):
             _bare(axes)
-        _ppm_axis(bottom, ppm_range)
+        ppm_axis(bottom, ppm_range)
         return figure
 
 
@@ -97,9 +93,10 @@ def voxel_figure(anatomy: Volume, mask: Volume) -> "Figure":
     image, voxel, size_mm = _upright(anatomy, mask)
     middle = np.argwhere(voxel > 0.5).mean(axis=0).round().astype(int)
     window = np.quantile(image[image > image.min()], (0.02, 0.995)) if np.ptp(image) else (0.0, 1.0)
-    grey = np.round(np.clip((image - window[0]) / max(window[1] - window[0], 1e-12), 0, 1), 2)
+    # Fewer levels than an eye tells apart in a small picture make a smaller page.
+    grey = np.round(np.clip((image - window[0]) / max(window[1] - window[0], 1e-12), 0, 1) * 40) / 40
     with page_style():
-        figure = _figure(7.0, 2.7)
+        figure = new_figure(7.0, 2.7)
         side_mm = np.array(image.shape) * size_mm
         row = figure.subplots(1, 3, width_ratios=(side_mm[1], side_mm[0], side_mm[0]))
         for across, (axes, name) in enumerate(zip(row, ("Sagittal", "Coronal", "Axial"), strict=True)):
@@ -119,7 +116,7 @@ def preprocessing_figure(seen: BeforeAndAfter) -> "Figure":
     """
     traces = [(seen.shift_hz, "Frequency (Hz)"), (seen.phase_deg, "Phase (degrees)")] if seen.shift_hz.size else []
     with page_style():
-        figure = _figure(7.0, 2.6)
+        figure = new_figure(7.0, 2.6)
         if traces:
             grid = figure.add_gridspec(2, 2, width_ratios=(1.7, 1.0))
             spectrum = figure.add_subplot(grid[:, 0])
@@ -132,7 +129,7 @@ def preprocessing_figure(seen: BeforeAndAfter) -> "Figure":
         low, high = _limits(seen.after)
         span = high - low
         spectrum.set_ylim(_limits(np.clip(seen.before, low - 0.5 * span, high + span), seen.after))
-        _ppm_axis(spectrum, (float(seen.ppm[0]), float(seen.ppm[-1])))
+        ppm_axis(spectrum, (float(seen.ppm[0]), float(seen.ppm[-1])))
         spectrum.legend(loc="upper left", handlelength=1.6)
         return figure
 
@@ -147,63 +144,6 @@ def _trace(axes: "Axes", values: FloatArray, label: str, dropped: Sequence[int],
         axes.set_xlabel("Transient")
     else:
         axes.tick_params(labelbottom=False)
-
-
-def paired_figure(
-    panels: Mapping[str, Mapping[str, FloatArray]], *, conditions: Sequence[str], y_label: str
-) -> "Figure":
-    """Draw every subject as a line over the conditions, one block a group, one panel a treatment or session.
-
-    The thick line joins the group's means; its bars are one SD to either side.
-
-    Parameters
-    ----------
-    panels : mapping of title to (mapping of group to float array, shape (n_subjects, n_conditions))
-        NaN where a subject was not measured.
-    conditions : sequence of str
-        Labels of the columns.
-    y_label : str
-        Quantity and unit.
-    """
-    groups = list(dict.fromkeys(group for blocks in panels.values() for group in blocks))
-    with page_style():
-        width = 1.1 + max(2.4, 1.15 * len(groups) * max(len(conditions), 1.3)) * len(panels)
-        figure = _figure(min(width, 9.6), 3.4)
-        row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-        for axes, (title, blocks) in zip(row, panels.items(), strict=True):
-            for place, group in enumerate(groups):
-                if group in blocks:
-                    _block(axes, blocks[group], place * (len(conditions) + 0.4), GROUP_COLOURS[place % 6])
-            _block_labels(axes, groups, conditions)
-            axes.set_title(title, pad=22)
-        row[0].set_ylabel(y_label)
-        return figure
-
-
-def quality_figure(panels: Mapping[str, Mapping[str, Mapping[str, FloatArray]]]) -> "Figure":
-    """Draw one dot a scan: a panel a metric, a column a group, a marker a verdict.
-
-    Parameters
-    ----------
-    panels : mapping of metric label to (group to (verdict to float array, shape (n_scans,)))
-    """
-    from matplotlib.lines import Line2D
-
-    with page_style():
-        figure = _figure(min(1.0 + 3.0 * len(panels), 9.6), 3.2)
-        row = figure.subplots(1, len(panels), squeeze=False)[0]
-        for axes, (metric, groups) in zip(row, panels.items(), strict=True):
-            for place, by_verdict in enumerate(groups.values()):
-                _strip(axes, by_verdict, place, GROUP_COLOURS[place % 6])
-            axes.set_xticks(range(len(groups)), [*groups])
-            axes.set_xlim(-0.6, len(groups) - 0.4)
-            axes.set_ylabel(metric)
-            axes.grid(axis="y", color=LIGHT, linewidth=0.6)
-            axes.set_axisbelow(True)
-        used = [v for v in MARKERS if any(np.size(by.get(v, ())) for g in panels.values() for by in g.values())]
-        handles = [Line2D([], [], color=GREY, marker=MARKERS[v], linestyle="", label=v) for v in used]
-        figure.legend(handles=handles, loc="outside upper right", ncols=3)
-        return figure
 
 
 def _parts(fit: FitResult, metabolites: Sequence[str], shown: slice) -> dict[str, FloatArray]:
@@ -239,7 +179,7 @@ def _draw_parts(axes: "Axes", ppm: FloatArray, parts: Mapping[str, FloatArray]) 
     axes.set_ylim(-max(len(parts), 1) + 0.6, 1.0)
 
 
-def _figure(width_in: float, height_in: float, *, measured: bool = True) -> "Figure":
+def new_figure(width_in: float, height_in: float, *, measured: bool = True) -> "Figure":
     """An empty figure; ``measured``: matplotlib finds the margins, which takes as long as drawing."""
     from matplotlib.figure import Figure
 
@@ -248,7 +188,7 @@ def _figure(width_in: float, height_in: float, *, measured: bool = True) -> "Fig
 
 def _fixed_figure(width_in: float, height_in: float) -> "Figure":
     """A figure with margins that hold a fit's labels: there are many fits."""
-    figure = _figure(width_in, height_in, measured=False)
+    figure = new_figure(width_in, height_in, measured=False)
     left, right, bottom, top = _MARGINS_IN
     figure.subplots_adjust(
         left=left / width_in,
@@ -260,7 +200,8 @@ def _fixed_figure(width_in: float, height_in: float) -> "Figure":
     return figure
 
 
-def _shown(ppm: FloatArray, ppm_range: tuple[float, float]) -> slice:
+def shown_slice(ppm: FloatArray, ppm_range: tuple[float, float]) -> slice:
+    """Give the points of an ascending axis that lie in a range, its ends included."""
     return slice(int(np.searchsorted(ppm, ppm_range[0])), int(np.searchsorted(ppm, ppm_range[1], side="right")))
 
 
@@ -302,7 +243,8 @@ def _power_of_two(unit: float, span: float) -> int:
     return int(2 ** np.clip(np.floor(np.log2(unit / span)), 0, 6))
 
 
-def _ppm_axis(axes: "Axes", ppm_range: tuple[float, float]) -> None:
+def ppm_axis(axes: "Axes", ppm_range: tuple[float, float]) -> None:
+    """Make a horizontal axis of chemical shift, falling from left to right, over a signal without units."""
     axes.set_xlim(ppm_range[1], ppm_range[0])
     axes.set_xticks(np.arange(np.ceil(2 * ppm_range[0]) / 2, ppm_range[1] + 1e-9, 0.5))
     axes.set_xlabel("Chemical shift (ppm)")
@@ -322,45 +264,3 @@ def _side_label(axes: "Axes", text: str, height: float, *, right: bool = False) 
     axes.annotate(text, (float(right), height), (4 if right else -4, 0), xycoords=("axes fraction", "data"),
                   textcoords="offset points", ha="left" if right else "right", va="center", fontsize=8,
                   color=GREY if right else INK)  # fmt: skip
-
-
-def _block(axes: "Axes", values: FloatArray, left: float, colour: str) -> None:
-    """Draw one group: thin lines for subjects, the means with bars of one SD."""
-    places = left + np.arange(values.shape[1])
-    nudge = np.zeros(len(values)) if values.shape[1] > 1 else _spread(values[:, 0])
-    for subject, shift in zip(values, nudge, strict=True):
-        axes.plot(places + shift, subject, color=colour, alpha=0.4, linewidth=0.8, marker="o", markersize=3)
-    counts = np.sum(np.isfinite(values), axis=0)
-    if not counts.all():
-        return
-    means = np.nanmean(values, axis=0)
-    sds = np.sqrt(np.nansum((values - means) ** 2, axis=0) / np.maximum(counts - 1, 1))
-    axes.errorbar(places, means, yerr=np.where(counts > 1, sds, np.nan), color=colour, linewidth=2.2, elinewidth=1.4,
-                  capsize=3, marker="o", markersize=6, markeredgecolor=PAPER, zorder=5)  # fmt: skip
-
-
-def _block_labels(axes: "Axes", groups: Sequence[str], conditions: Sequence[str]) -> None:
-    lefts = [place * (len(conditions) + 0.4) for place in range(len(groups))]
-    axes.set_xticks(
-        [left + column for left in lefts for column in range(len(conditions))], list(conditions) * len(groups)
-    )
-    axes.set_xlim(-0.6, lefts[-1] + len(conditions) - 0.4)
-    for place, (left, group) in enumerate(zip(lefts, groups, strict=True)):
-        axes.annotate(group, (left + (len(conditions) - 1) / 2, 1), (0, 1), xycoords=("data", "axes fraction"),
-                      textcoords="offset points", ha="center", va="bottom", color=GROUP_COLOURS[place % 6],
-                      fontweight="bold", annotation_clip=False)  # fmt: skip
-    axes.grid(axis="y", color=LIGHT, linewidth=0.6)
-    axes.set_axisbelow(True)
-
-
-def _strip(axes: "Axes", by_verdict: Mapping[str, FloatArray], place: int, colour: str) -> None:
-    for verdict, values in by_verdict.items():
-        axes.scatter(place + _spread(np.asarray(values)), values, s=20, color=colour, alpha=0.75, linewidth=1.0,
-                     marker=MARKERS.get(verdict, "s"))  # fmt: skip
-
-
-def _spread(values: FloatArray) -> FloatArray:
-    """Give each dot a sideways place by its rank, so that dots of similar height do not cover each other."""
-    ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
-    pattern = np.array([0.0, 0.1, -0.1, 0.2, -0.2, 0.05, -0.15, 0.15, -0.05])
-    return pattern[ranks % len(pattern)]

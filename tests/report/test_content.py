@@ -2,17 +2,16 @@ import math
 
 import pytest
 
-from mrspipe.report.content import (
-    contrast_answer,
+from mrspipe.report.answers import contrast_answer, split_contrasts
+from mrspipe.report.cited import Origin
+from mrspipe.report.spelling import (
     count,
     decimals_for,
-    measured,
     metric_label,
     metric_unit,
     number,
     p_value,
     records,
-    split_contrasts,
     words,
 )
 
@@ -34,8 +33,10 @@ def test_an_error_is_shown_to_its_second_digit(error, decimals):
 
 
 def test_a_value_without_an_error_is_not_given_one():
-    assert measured(11.9, math.nan) == "11.90 ± n/a"
-    assert measured(math.nan, 0.4) == "n/a"
+    origin = Origin("group/measurements.tsv", {"metabolite": "Glu"})
+    text = '<data value="11.9" data-source="group/measurements.tsv?metabolite=Glu#value">11.90</data> ± n/a'
+    assert str(origin.measured("value", 11.9, "se_total", math.nan)) == text
+    assert str(origin.measured("value", math.nan, "se_total", 0.4)) == "n/a"
 
 
 def test_tiny_p_values_are_bounded_not_zero():

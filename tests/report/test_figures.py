@@ -7,7 +7,8 @@ import pytest
 from mrspipe.core.errors import FileError
 from mrspipe.core.volume import Volume
 from mrspipe.report.content import BeforeAndAfter
-from mrspipe.report.figures import fit_figure, paired_figure, preprocessing_figure, quality_figure, voxel_figure
+from mrspipe.report.figures import fit_figure, preprocessing_figure, voxel_figure
+from mrspipe.report.panels import Dot, Lines, paired_figure, quality_figure
 from mrspipe.report.svg import INK, inline_svg
 
 
@@ -82,18 +83,21 @@ def test_a_single_transient_has_no_trace():
 
 
 def test_every_subject_has_a_line_and_every_axis_a_label():
-    values = {"A": np.array([[1.0, 2.0], [2.0, 2.5], [np.nan, 3.0]]), "B": np.array([[1.5, 1.0]])}
+    values = {
+        "A": Lines(("s1", "s2", "s3"), np.array([[1.0, 2.0], [2.0, 2.5], [np.nan, 3.0]])),
+        "B": Lines(("s4",), np.array([[1.5, 1.0]])),
+    }
     figure = paired_figure({"Placebo": values, "NAC": values}, conditions=["Neutral", "Cue"], y_label="Glu (mmol/L)")
     assert figure.axes[0].get_ylabel() == "Glu (mmol/L)"
     assert [label.get_text() for label in figure.axes[1].get_xticklabels()] == ["Neutral", "Cue", "Neutral", "Cue"]
     thin = [line.get_ydata() for line in figure.axes[0].lines if len(line.get_ydata()) == 2]
-    for subject in (*values["A"], *values["B"]):
+    for subject in (*values["A"].values, *values["B"].values):
         assert any(np.array_equal(subject, line, equal_nan=True) for line in thin)
 
 
 def test_each_quality_panel_is_labelled_with_its_metric():
-    figure = quality_figure({"Line width (Hz)": {"A": {"good": np.array([6.0, 7.0])}, "B": {}}})
-    assert figure.axes[0].get_ylabel() == "Line width (Hz)"
+    figure = quality_figure({"Line width (Hz)": {"A": [Dot("s1", "good", 6.0)], "B": []}})
+    assert figure.axes[0].get_title() == "Line width (Hz)"
 
 
 def test_a_drawing_is_one_labelled_element_with_ids_of_its_own(fit):
