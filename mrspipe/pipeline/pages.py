@@ -20,7 +20,7 @@ from mrspipe.io.volumes import read_volume
 from mrspipe.pipeline.before_after import before_and_after
 from mrspipe.pipeline.group import Comparison, group_page
 from mrspipe.pipeline.preflight import notes_of_scans
-from mrspipe.pipeline.words import analysis_facts, methods_of
+from mrspipe.pipeline.words import ScanFacts, analysis_facts, methods_of, procedures, scan_facts
 from mrspipe.report.content import ScanSection, SubjectPage
 from mrspipe.report.methods_text import MethodsText, methods_markdown, references_bib
 from mrspipe.report.mrsinmrs import MrsinmrsRow, mrsinmrs_rows
@@ -41,6 +41,14 @@ class PageJob:
     title: str
     group_page: str
     checks: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectFacts:
+    """What was done to a subject's scans, and the reporting checklist of the first."""
+
+    scans: tuple[ScanFacts, ...] = ()
+    checklist: tuple[MrsinmrsRow, ...] = ()
 
 
 def write_pages(
@@ -69,14 +77,15 @@ def write_pages(
     ]
     n_done = 0
 
-    def report(_: tuple[MrsinmrsRow, ...]) -> None:
+    def report(_: SubjectFacts) -> None:
         nonlocal n_done
         n_done += 1
         progress("Pages", n_done, len(jobs))
 
-    checklists = run_jobs(_write_subject, jobs, config.engine.n_procs, lost=lambda _: (), done=report)
-    methods = methods_of(config, comparison.models if comparison else ())
-    _write_words(out_dir, methods, next((rows for rows in checklists if rows), ()))
+    written = run_jobs(_write_subject, jobs, config.engine.n_procs, lost=lambda _: SubjectFacts(), done=report)
+    scans = [scan for subject in written for scan in subject.scans]
+    methods = methods_of(config, scans, procedures(comparison.contrasts) if comparison else ())
+    _write_words(out_dir, methods, next((subject.checklist for subject in written if subject.checklist), ()))
     if comparison is None:
         return None
     page = out_dir / "group.html"
@@ -107,29 +116,33 @@ def _job(
     )
 
 
-def _write_subject(job: PageJob) -> tuple[MrsinmrsRow, ...]:
-    """Write a subject's page; gives the reporting checklist of its first scan."""
+def _write_subject(job: PageJob) -> SubjectFacts:
+    """Write a subject's page."""
     clean = [
         with_sidecar(read_clean(job.out_dir, scan.key), scan.sidecar, where=scan.metabolites.name) for scan in job.scans
     ]
     sections = tuple(_section(job, scan, signal) for scan, signal in zip(job.scans, clean, strict=True))
+    scans = tuple(
+        scan_facts(section.label, signal, section.fit, section.levels)
+        for section, signal in zip(sections, clean, strict=True)
+    )
     checklist: tuple[MrsinmrsRow, ...] = ()
+    name = f"{job.participant_id}.html"
     if clean:
-        first = clean[0]
-        facts = analysis_facts(job.config, first, sections[0].levels, sections[0].quality)
-        checklist = mrsinmrs_rows(first.acquisition, job.scans[0].sidecar, axis=first.axis, analysis=facts)
+        facts = analysis_facts(job.config, scans[0], sections[0].quality, name)
+        checklist = mrsinmrs_rows(clean[0].acquisition, job.scans[0].sidecar, axis=clean[0].axis, analysis=facts)
     page = SubjectPage(
         participant_id=job.participant_id,
         scans=sections,
         study_title=job.title,
         version=__version__,
         mrsinmrs=checklist,
-        methods=methods_of(job.config).paragraphs,
+        methods=methods_of(job.config, scans).paragraphs,
         failures=job.failures,
         group_page=job.group_page,
     )
-    write_subject_page(job.out_dir / f"{job.participant_id}.html", page)
-    return checklist
+    write_subject_page(job.out_dir / name, page)
+    return SubjectFacts(scans, checklist)
 
 
 def _section(job: PageJob, files: ScanFiles, signal: Signal) -> ScanSection:
