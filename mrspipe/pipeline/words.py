@@ -3,6 +3,7 @@
 What is said was done: steps, quantities and macromolecules are those of the scans, not those that the settings allow.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from mrspipe.config import StudyConfig
 from mrspipe.core.results import Concentration, FitResult, QualityReport
 from mrspipe.core.signal import Signal
 from mrspipe.fit.settings import FitSettings
+from mrspipe.physics.relaxation import metabolite_relaxation, water_relaxation
 from mrspipe.qc import QcSettings
 from mrspipe.quantify.settings import QuantifySettings
 from mrspipe.report.methods_text import MethodsText, methods_text
@@ -208,6 +210,7 @@ def _fit(settings: FitSettings, scans: Sequence[ScanFacts]) -> str:
         "amplitudes eliminated by variable projection",
         "P-spline baseline with stiffness from restricted maximum likelihood",
         f"macromolecules as {models}" if models else "",
+        "changes between the scans of a participant from a fit of them together" if settings.joint.enabled else "",
     ]
     held = ", ".join(name for name in settings.priors.ratios_to_tcr if any(name in scan.metabolites for scan in scans))
     said.append(f"soft priors on the ratio to total creatine of {held}" if held else "")
@@ -225,17 +228,40 @@ def _quantification(settings: QuantifySettings, scans: Sequence[ScanFacts]) -> l
     measured = _unique(name for scan in scans for name in scan.measured)
     counts = {name: sum(name in scan.measured for scan in scans) for name in measured}
     said = [_in_scans(_QUANTITY_WORDS[name], n, len(scans)) for name, n in counts.items()]
-    if set(measured) - {"ratio_tcr", "lcmodel", "institutional"}:
-        said.append(
-            f"molal and molar values from tissue water, with relaxation constants of the set '{settings.relaxation}' "
-            "and corrected for tissue and CSF"
+    if set(measured) - {"ratio_tcr", "lcmodel"}:
+        stated = _unique(
+            text for scan in scans for text in scan.corrections if text.startswith("stated in the settings")
         )
+        said.append(
+            "values relative to tissue water, corrected for tissue and CSF, with constants of water "
+            f"({_water_sources(settings)}) and relaxation times of the metabolites ({_metabolite_sources(scans)})"
+        )
+        said += stated
     if "lcmodel" in measured:
         said.append(
             f"lcmodel: scaled as LCModel does, WCONC {settings.lcmodel_wconc_mmol:g} mmol/L, "
             f"ATTH2O {settings.lcmodel_atth2o:g}, ATTMET {settings.lcmodel_attmet:g}"
         )
     return said
+
+
+def _water_sources(settings: QuantifySettings) -> str:
+    return _cited(water.source for water in water_relaxation(settings.relaxation).values())
+
+
+def _metabolite_sources(scans: Sequence[ScanFacts]) -> str:
+    names = _unique(name for scan in scans for name in scan.metabolites)
+    return _cited(metabolite_relaxation(name, "GM").source for name in names)
+
+
+def _cited(sources: Iterable[str]) -> str:
+    """Name authors, year and DOI of the citations in texts, each once."""
+    found = _unique(f"{one[0]}, doi {one[1]}" for source in sources for one in _CITATION.findall(source))
+    return "; ".join(found)
+
+
+# "Ernst, Kreis and Ross 1993, J Magn Reson B 102:1, doi 10..."; notes around it are not for a methods text.
+_CITATION = re.compile(r"((?:[A-Z][a-z]+, )*[A-Z][a-z]+(?: et al\.| and [A-Z][a-z]+) \d{4}).*?, doi (10\.\S+?)(?=; |$)")
 
 
 def _quality(settings: QcSettings) -> str:

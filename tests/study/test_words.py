@@ -1,6 +1,8 @@
 """The words about a run say what was done to its scans, and nothing else."""
 
+import tomllib
 from dataclasses import replace
+from importlib.resources import files
 
 import numpy as np
 import pandas as pd
@@ -55,6 +57,36 @@ def test_quantities_without_a_value_are_not_claimed_and_the_checklist_says_why(r
     said = analysis_facts(CONFIG, facts, result.quality, "sub-01.html")
     assert said.output_measure.startswith("ratio to total creatine; no molality and molarity: no water")
     assert said.fit_model.startswith("reference: total creatine; ")
+
+
+def test_the_constants_of_molar_values_are_cited_from_the_table_that_gave_them(facts):
+    scan = replace(facts, measured=("molar",), corrections=("stated in the settings: water T1",))
+    text = _text(CONFIG, scan)
+    # Sources of the set "gannet" for water, and of Glu among the metabolites (mrspipe/physics/relaxation.toml).
+    assert "Wansapura et al. 1999, doi 10.1002/(SICI)1522-2586(199904)9:4<531::AID-JMRI4>3.0.CO;2-L; " in text
+    assert "Ernst, Kreis and Ross 1993, doi 10.1006/jmrb.1993.1055" in text
+    assert "Wyss et al. 2018, doi 10.1002/mrm.27067" in text
+    assert "stated in the settings: water T1" in text
+    other = with_settings(CONFIG, "quantify", relaxation="fsl")
+    assert "Wansapura" not in _text(other, scan)
+    assert "(Clarke et al. 2021, doi 10.1002/mrm.28630; " in _text(other, scan)
+
+
+@pytest.mark.parametrize("name", ["gannet", "fsl"])
+def test_no_source_of_a_constant_is_lost_in_the_methods(facts, name):
+    table = tomllib.loads(files("mrspipe.physics").joinpath("relaxation.toml").read_text(encoding="utf-8"))
+    rows = [*table["visible_water"], *table["metabolite"], *(row for row in table["water"] if row["set"] == name)]
+    metabolites = tuple(row["name"] for row in table["metabolite"])
+    scan = replace(facts, measured=("molar",), metabolites=metabolites)
+    text = _text(with_settings(CONFIG, "quantify", relaxation=name), scan)
+    for key in {key for row in rows for key in row["source"]}:
+        assert table["sources"][key]["doi"] in text
+
+
+def test_a_joint_fit_is_named_only_where_there_was_one(facts):
+    joint = with_settings(CONFIG, "fit", joint={"enabled": True})
+    assert "from a fit of them together" in _text(joint, facts)
+    assert "from a fit of them together" not in _text(CONFIG, facts)
 
 
 def test_macromolecules_and_priors_are_those_of_the_fit(facts):
