@@ -10,6 +10,8 @@ snr_lcmodel
     counts as noise there.
 fwhm_hz, fwhm_ppm
     Full width at half maximum of a singlet: the Voigt line of the fitted Lorentzian and Gaussian widths.
+injection_slope, injection_slope_se, injection_offset_pct
+    How a known addition of a metabolite came back from the fit (`mrspipe.fit.injection`); only where it was asked for.
 
 A scan is *unusable* when the numbers mean nothing: no convergence, a line too broad to resolve the metabolites, or no
 signal. It is *doubtful* when a limit is passed. Relative Cramer-Rao bounds only raise doubt and never exclude: a
@@ -24,7 +26,7 @@ from pydantic import Field
 
 from mrspipe.core.arrays import FloatArray
 from mrspipe.core.ratios import NOT_MEASURABLE, standard_error, why_no_ratio
-from mrspipe.core.results import FitResult, Metric, QualityReport, Verdict
+from mrspipe.core.results import FitResult, Metric, QualityReport, Recovery, Verdict
 from mrspipe.core.signal import Scan, Signal
 from mrspipe.physics.constants import WATER_PPM
 from mrspipe.physics.lineshapes import voigt_fwhm
@@ -65,9 +67,19 @@ class QcSettings(Settings):
     )
     """Metabolites and their largest relative Cramer-Rao bound in percent; a larger one makes a scan doubtful
     (Bonny and Pages 2019, doi 10.1002/mrm.27415)."""
+    injection: bool = False
+    """Add a metabolite to every spectrum in known steps and fit again, to see how much of a change comes back. Off,
+    because each step costs as much as the fit itself."""
+    injection_metabolite: str = "Glu"
+    """What is added: one metabolite of the basis set."""
+    injection_steps_pct: Annotated[tuple[Positive, ...], Field(min_length=2)] = (5.0, 10.0, 20.0)
+    """How much is added, in percent of total creatine."""
+    doubtful_beyond_injection_slope: Positive = 0.1
+    """A slope further from 1 makes a scan doubtful: a difference between scans would come out wrong by this part.
+    Assumed."""
 
 
-def assess(clean: Scan, fit: FitResult, settings: QcSettings) -> QualityReport:
+def assess(clean: Scan, fit: FitResult, settings: QcSettings, recovery: Recovery | None = None) -> QualityReport:
     """Measure the quality of a preprocessed and fitted scan.
 
     Parameters
@@ -76,6 +88,8 @@ def assess(clean: Scan, fit: FitResult, settings: QcSettings) -> QualityReport:
         After preprocessing.
     fit : FitResult
     settings : QcSettings
+    recovery : Recovery, optional
+        How a known addition came back, where it was asked for.
 
     Returns
     -------
@@ -83,13 +97,16 @@ def assess(clean: Scan, fit: FitResult, settings: QcSettings) -> QualityReport:
         A metric that could not be measured is NaN and is not judged.
     """
     metrics = (*_limited(clean, fit, settings), *_reported(clean, fit))
+    injected = () if recovery is None else _injected(recovery, settings)
     unusable = _unusable(fit, {metric.name: metric.value for metric in metrics}, settings)
     bounded = {_bound_name(name): name for name in settings.doubtful_above_crlb_pct}
     doubtful = [_reason(metric, bounded) for metric in metrics if not metric.passed]
     if settings.doubtful_at_limit and fit.at_limit:
         doubtful.append(f"the fit stopped at a limit: {', '.join(fit.at_limit)}")
+    if recovery is not None and (recovery.reason or not injected[0].passed):
+        doubtful.append(_held_back(recovery, settings))
     verdict: Verdict = "unusable" if unusable else "doubtful" if doubtful else "good"
-    return QualityReport(metrics, verdict, tuple(unusable or doubtful))
+    return QualityReport((*metrics, *injected), verdict, tuple(unusable or doubtful))
 
 
 def signal_to_noise(fit: FitResult) -> float:
@@ -161,6 +178,29 @@ def _reported(clean: Scan, fit: FitResult) -> tuple[Metric, ...]:
         Metric("gm_fraction", _NAN if tissue is None else tissue.gm),
         Metric("wm_fraction", _NAN if tissue is None else tissue.wm),
         Metric("csf_fraction", _NAN if tissue is None else tissue.csf),
+    )
+
+
+def _injected(recovery: Recovery, settings: QcSettings) -> tuple[Metric, ...]:
+    """Metrics of an addition: how the slope is judged, and what is only reported."""
+    limit = settings.doubtful_beyond_injection_slope
+    return (
+        Metric("injection_slope", recovery.slope, "", f"within {limit:g} of 1", not abs(recovery.slope - 1) > limit),
+        Metric("injection_slope_se", recovery.slope_se),
+        Metric("injection_offset_pct", recovery.offset_pct, "%"),
+    )
+
+
+def _held_back(recovery: Recovery, settings: QcSettings) -> str:
+    """Say what a slope means for a comparison, and what to do about it."""
+    name, slope = recovery.metabolite, recovery.slope
+    if recovery.reason:
+        return f"how much of added {name} comes back could not be measured: {recovery.reason}"
+    what = "priors or baseline hold it back" if slope < 1 else "the model takes other signal for it"
+    return (
+        f"of {name} that was added {100 * slope:.0f} % came back, expected within "
+        f"{100 * settings.doubtful_beyond_injection_slope:g} % of all of it: {what}; do not compare {name} of this "
+        f"scan with that of others"
     )
 
 

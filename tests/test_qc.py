@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mrspipe.core.axis import SpectralAxis
-from mrspipe.core.results import FitResult, TissueFractions
+from mrspipe.core.results import FitResult, Recovery, TissueFractions
 from mrspipe.core.signal import Acquisition, ProcessingStep, Scan, ScanKey, Signal
 from mrspipe.qc import QcSettings, assess, lcmodel_signal_to_noise, signal_to_noise, water_fwhm_hz
 
@@ -190,3 +190,28 @@ def test_a_scan_without_measurable_creatine_is_unusable_and_says_it_in_words(cre
 def test_a_bound_that_is_not_known_is_not_zero():
     report = assess(made_scan(), made_fit(crlb=float("nan")), QcSettings())
     assert np.isnan(report.metric("crlb_glu_pct"))
+
+
+def test_without_an_addition_there_are_no_columns_of_it():
+    report = assess(made_scan(), made_fit(), QcSettings())
+    assert not any(metric.name.startswith("injection") for metric in report.metrics)
+
+
+@pytest.mark.parametrize(("slope", "why"), [(0.8, "priors or baseline"), (1.2, "other signal")])
+def test_an_addition_that_does_not_come_back_makes_a_scan_doubtful_and_says_what_to_do(slope, why):
+    report = assess(made_scan(), made_fit(), QcSettings(), Recovery("Glu", slope, 0.01, 0.5))
+    assert report.verdict == "doubtful"
+    (reason,) = report.reasons
+    assert f"{100 * slope:.0f} % came back" in reason
+    assert why in reason
+    assert "do not compare Glu" in reason
+    assert report.metric("injection_slope") == slope
+    wider = QcSettings(doubtful_beyond_injection_slope=0.25)
+    assert assess(made_scan(), made_fit(), wider, Recovery("Glu", slope, 0.01, 0.5)).verdict == "good"
+
+
+def test_an_addition_that_could_not_be_measured_is_a_doubt_with_its_reason():
+    report = assess(made_scan(), made_fit(), QcSettings(), Recovery("Glu", reason="the fit did not converge"))
+    assert report.verdict == "doubtful"
+    assert report.reasons == ("how much of added Glu comes back could not be measured: the fit did not converge",)
+    assert np.isnan(report.metric("injection_slope"))

@@ -223,6 +223,28 @@ class Metric:
     passed: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """How a known addition of a metabolite to a scan came back from the fit.
+
+    Parameters
+    ----------
+    metabolite : str
+    slope, slope_se : float
+        What was found of each unit that was added, and its standard error; NaN when it could not be measured.
+    offset_pct : float
+        By how much the line through the fits misses the fit without an addition, in percent of that.
+    reason : str
+        Why there is no slope.
+    """
+
+    metabolite: str
+    slope: float = math.nan
+    slope_se: float = math.nan
+    offset_pct: float = math.nan
+    reason: str = ""
+
+
 Verdict = Literal["good", "doubtful", "unusable"]
 
 

@@ -126,6 +126,11 @@ def fit_point(
     return _fit(signal, _task(signal, basis, settings, learned))
 
 
+def fit_again(signal: Signal, fitted: FittedSpectrum) -> FittedSpectrum:
+    """Fit another signal on the same axis from the start, with the basis set and all settings of an earlier fit."""
+    return _fit(signal, fitted.task)
+
+
 def fit_for_learning(
     signal: Signal, basis: BasisSet, settings: FitSettings, learned: LearnedMacromolecules | None = None
 ) -> MacromoleculePosterior:

@@ -285,6 +285,9 @@ QUALITY: Descriptions = {
     "shift_hz": _in("Hz", "Frequency shift found by the fit."),
     "baseline_ed_per_ppm": _in("1/ppm", "Flexibility of the baseline: effective dimension per ppm."),
     "n_transients_used": "Transients that were averaged.",
+    "injection_slope": "What the fit found of each unit of a metabolite that was added to the spectrum; 1: all of it.",
+    "injection_slope_se": "Standard error of injection_slope from the scatter around the line.",
+    "injection_offset_pct": _in("%", "Distance of that line from the fit without an addition, relative to it."),
 }
 
 EXCLUSIONS: Descriptions = {

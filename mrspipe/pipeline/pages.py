@@ -24,13 +24,13 @@ from mrspipe.io.derivatives import (
     scan_dir,
 )
 from mrspipe.io.sidecars import with_sidecar
-from mrspipe.io.tables import read_json, read_table, write_table
+from mrspipe.io.tables import read_json, write_table
 from mrspipe.io.volumes import read_volume
 from mrspipe.pipeline.before_after import before_and_after
 from mrspipe.pipeline.group import Comparison, group_page
 from mrspipe.pipeline.mean_spectra import ScanSpectrum, mean_spectra, scan_spectrum
 from mrspipe.pipeline.preflight import notes_of_scans
-from mrspipe.pipeline.words import analysis_facts, methods_of
+from mrspipe.pipeline.words import ScanFacts, analysis_facts, methods_of, procedures, scan_facts
 from mrspipe.qc import QcSettings
 from mrspipe.report.blind import blinded
 from mrspipe.report.content import GroupPage, ScanSection, SubjectPage
@@ -58,13 +58,13 @@ class PageJob:
     group_page: str
     checks: Mapping[str, tuple[str, ...]]
     page: Path
-    methods: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WrittenSubject:
-    """What the page of a subject leaves for the study: reporting checklist, and spectra of its scans."""
+    """What the page of a subject leaves for the study: what was done to its scans, reporting checklist, spectra."""
 
+    scans: tuple[ScanFacts, ...] = ()
     checklist: tuple[MrsinmrsRow, ...] = ()
     spectra: tuple[ScanSpectrum, ...] = ()
 
@@ -86,9 +86,9 @@ def write_pages(
     """
     title = config.title or dataset_name(files.root)
     group_link = "group.html" if comparison is not None else ""
-    methods = methods_of(config, comparison.models if comparison else ())
-    jobs = _jobs(out_dir, out_dir, config, files, failures, title, group_link, methods_of(config).paragraphs)
+    jobs = _jobs(out_dir, out_dir, config, files, failures, title, group_link)
     written = _write_subjects(jobs, config, progress)
+    methods = methods_of(config, _facts(written), procedures(comparison.contrasts) if comparison else ())
     _write_words(out_dir, methods, next((one.checklist for one in written if one.checklist), ()))
     if comparison is None:
         return None
@@ -122,12 +122,11 @@ def write_blinded_pages(
         The participants' names tell their groups.
     """
     title = config.title or dataset_name(files.root)
-    methods = methods_of(config)
-    page = blinded(_study_page(out_dir, comparison, config, title, failures, methods))
+    page = blinded(_study_page(out_dir, comparison, config, title, failures, methods_of(config, ())))
     folder = out_dir / BLIND_DIR
-    jobs = _jobs(out_dir, folder, config, files, page.failures, page.title, "group.html", page.methods)
-    _write_subjects(jobs, config, progress)
-    write_group_page(folder / "group.html", page)
+    jobs = _jobs(out_dir, folder, config, files, page.failures, page.title, "group.html")
+    methods = methods_of(config, _facts(_write_subjects(jobs, config, progress)))
+    write_group_page(folder / "group.html", replace(page, methods=methods.paragraphs))
     return folder / "group.html"
 
 
@@ -139,10 +138,9 @@ def _study_page(
     failures: Sequence[Failure],
     methods: MethodsText,
 ) -> GroupPage:
-    robustness = out_dir / "group" / "robustness.tsv"
     return replace(
         group_page(comparison, config, title, failures, methods),
-        robustness=read_table(robustness) if robustness.exists() else None,
+        robustness=comparison.robustness,
         limits=_limits(config.qc),
     )
 
@@ -165,7 +163,6 @@ def _jobs(
     failures: Sequence[Failure],
     title: str,
     group_link: str,
-    methods: tuple[str, ...],
 ) -> list[PageJob]:
     notes = notes_of_scans(out_dir)
     subjects = sorted(
@@ -182,7 +179,6 @@ def _jobs(
             group_page=group_link,
             checks={scan.key.label: notes.get(scan.key.label, ()) for scan in files.scans if scan.key.sub == subject},
             page=folder / f"sub-{subject}.html",
-            methods=methods,
         )
         for subject in subjects
     ]
@@ -199,31 +195,38 @@ def _write_subjects(jobs: Sequence[PageJob], config: StudyConfig, progress: Prog
     return run_jobs(_write_subject, jobs, config.engine.n_procs, lost=lambda _: WrittenSubject(), done=report)
 
 
+def _facts(written: Sequence[WrittenSubject]) -> list[ScanFacts]:
+    return [scan for subject in written for scan in subject.scans]
+
+
 def _write_subject(job: PageJob) -> WrittenSubject:
-    """Write a subject's page; gives the reporting checklist of its first scan, and its spectra."""
+    """Write a subject's page."""
     clean = [
         with_sidecar(read_clean(job.out_dir, scan.key), scan.sidecar, where=scan.metabolites.name) for scan in job.scans
     ]
     sections = tuple(_section(job, scan, signal) for scan, signal in zip(job.scans, clean, strict=True))
+    scans = tuple(
+        scan_facts(section.label, signal, section.fit, section.levels)
+        for section, signal in zip(sections, clean, strict=True)
+    )
     checklist: tuple[MrsinmrsRow, ...] = ()
     if clean:
-        first = clean[0]
-        facts = analysis_facts(job.config, first, sections[0].levels, sections[0].quality)
-        checklist = mrsinmrs_rows(first.acquisition, job.scans[0].sidecar, axis=first.axis, analysis=facts)
+        facts = analysis_facts(job.config, scans[0], sections[0].quality, job.page.name)
+        checklist = mrsinmrs_rows(clean[0].acquisition, job.scans[0].sidecar, axis=clean[0].axis, analysis=facts)
     page = SubjectPage(
         participant_id=job.participant_id,
         scans=sections,
         study_title=job.title,
         version=__version__,
         mrsinmrs=checklist,
-        methods=job.methods,
+        methods=methods_of(job.config, scans).paragraphs,
         failures=job.failures,
         crashes=_crashes(job),
         group_page=job.group_page,
     )
     write_subject_page(job.page, page)
     spectra = [scan_spectrum(files.key, part.fit) for files, part in zip(job.scans, sections, strict=True)]
-    return WrittenSubject(checklist, tuple(spectrum for spectrum in spectra if spectrum is not None))
+    return WrittenSubject(scans, checklist, tuple(spectrum for spectrum in spectra if spectrum is not None))
 
 
 def _crashes(job: PageJob) -> dict[str, str]:

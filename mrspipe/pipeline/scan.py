@@ -14,8 +14,9 @@ from mrspipe.core.results import Failure, TissueFractions
 from mrspipe.core.scan_result import ScanResult
 from mrspipe.core.signal import Scan, ScanKey
 from mrspipe.core.volume import Volume
+from mrspipe.fit.injection import recover
 from mrspipe.fit.learning import LearnedMacromolecules
-from mrspipe.fit.spectrum import fit_spectrum
+from mrspipe.fit.spectrum import fit_point, result_of
 from mrspipe.io.atomic import atomic_write_text
 from mrspipe.io.bids import ScanFiles, read_scan
 from mrspipe.io.derivatives import write_scan
@@ -95,7 +96,8 @@ def analyse_scan(
     with stage("preprocess"):
         clean = preprocess(scan, config.preprocess)
     with stage("fit"):
-        fitted = fit_spectrum(clean.metabolites, basis, config.fit, learned)
+        point = fit_point(clean.metabolites, basis, config.fit, learned)
+        fitted = result_of(point)
     with stage("quantify"):
         levels = concentrations(
             fitted,
@@ -107,7 +109,11 @@ def analyse_scan(
             tissue_note=clean.tissue_note,
         )
     with stage("quality"):
-        quality = assess(clean, fitted, config.qc)
+        qc = config.qc
+        recovery = (
+            recover(clean.metabolites, point, qc.injection_metabolite, qc.injection_steps_pct) if qc.injection else None
+        )
+        quality = assess(clean, fitted, qc, recovery)
     return ScanResult(scan.key, clean, fitted, levels, quality)
 
 

@@ -152,7 +152,8 @@ def methods_text(
     preprocessing : sequence of str
         Names of the steps in their order: ``"combine_coils"``.
     basis, fit, quality : str
-        Summaries of the basis set, of the fit's settings and of the quality rule; empty is left out.
+        Summaries of the basis set, of the fit and of the quality rule; empty is left out. The parts of the last two are
+        separated by semicolons, so that each is cited where it stands.
     quantification : sequence of str
         Corrections that were applied.
     statistics : sequence of str
@@ -177,9 +178,9 @@ def methods_text(
     for opening, parts in (
         ("Preprocessing, in this order: ", steps),
         ("Basis set: ", [basis]),
-        ("Fit: ", [fit]),
+        ("Fit: ", fit.split("; ")),
         ("Quantification: ", quantification),
-        ("Quality: ", [quality]),
+        ("Quality: ", quality.split("; ")),
         ("Statistics: ", statistics),
     ):
         said = [_with_citations(part, used) for part in parts if part]

@@ -200,4 +200,5 @@ def _text(value: object) -> str:
         return f"{value:g}"
     if isinstance(value, list | tuple):
         return ", ".join(_text(entry) for entry in value)
-    return " ".join(str(value).split())
+    # Headers separate entries, and end them, with semicolons and blanks.
+    return " ".join(str(value).split()).strip(" ;")

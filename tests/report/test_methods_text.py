@@ -63,3 +63,11 @@ def test_the_bibliography_is_well_formed():
 
 def test_dois_have_the_form_of_a_doi():
     assert all(re.fullmatch(r"10\.\d{4,}/\S+", reference.doi) for reference in REFERENCES.values() if reference.doi)
+
+
+def test_a_reference_stands_at_the_part_that_it_is_for():
+    text = methods_text(version="1", fit="variable projection; P-spline baseline; soft priors on ratios").paragraphs[-1]
+    assert (
+        text
+        == "Fit: variable projection (Golub and Pereyra 1973); P-spline baseline (Wilson 2021); soft priors on ratios."
+    )

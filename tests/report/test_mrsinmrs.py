@@ -62,3 +62,7 @@ def test_the_analysis_fills_sections_three_and_four():
     assert values["3a"] == "mrspipe 1.0"
     assert values["3d"] == "tissue water; simulated basis set"
     assert values["4a"] == NOT_REPORTED
+
+
+def test_separators_that_a_header_leaves_at_the_end_are_dropped():
+    assert _values(Acquisition(), {"SoftwareVersions": "3.2.2 ; .2.2 ;"})["1c"] == "3.2.2 ; .2.2"

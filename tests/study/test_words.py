@@ -25,7 +25,7 @@ def people(metabolites=("Glu",), seed=6):
 def words_for(design, multiplicity, *, metabolites=("Glu",), contrasts=()):
     settings = StatsSettings(multiplicity=multiplicity)
     table = contrast_table(people(metabolites), design, contrasts, settings)
-    return methods_of(StudyConfig(stats=settings), correction_in_words(table["multiplicity"]))
+    return methods_of(StudyConfig(stats=settings), (), correction_in_words(table["multiplicity"]))
 
 
 def cited(text):
@@ -57,7 +57,7 @@ def test_several_metabolites_are_corrected_by_false_discovery_rate():
 def test_a_single_test_is_not_said_to_be_corrected():
     text = words_for(Design(**GROUP), "fixed-sequence")
     assert "fixed sequence" not in " ".join(text.paragraphs)
-    assert words_for(Design(**GROUP), "holm").references == methods_of(StudyConfig()).references
+    assert words_for(Design(**GROUP), "holm").references == methods_of(StudyConfig(), ()).references
 
 
 def test_arms_and_visits_are_in_the_words_of_the_design():
