@@ -10,7 +10,7 @@ from mrspipe import __version__
 from mrspipe.cli.main import main
 from mrspipe.io.tables import read_table
 
-COMMANDS = ("demo", "run", "fit", "basis", "synth", "import", "check", "group", "report")
+COMMANDS = ("demo", "run", "fit", "basis", "synth", "import", "check", "group", "report", "verify")
 
 
 def call(monkeypatch, *arguments) -> int:
@@ -54,6 +54,9 @@ def test_the_version_is_printed(monkeypatch, capsys):
         (("synth", "smal", "out"), "small"),
         (("group", "nowhere"), "no results of mrspipe run"),
         (("check", "nowhere"), "does not exist"),
+        (("verify", "."), "no results of mrspipe run"),
+        (("run", ".", "out", "--engine", "spark"), "engine.engine = 'spark'"),
+        (("run", ".", "out", "--cluster-config", "none.toml"), "none.toml"),
         (("basis", "out.basis", "--sequence", "pres", "--te-ms", "30", "--field-t", "3"), "press"),
         (("import", "nowhere.sdat", "bids", "--sub", "01"), "nowhere.sdat"),
     ],

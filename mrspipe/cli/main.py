@@ -15,7 +15,7 @@ from mrspipe.core.errors import MrspipeError
 
 _THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 # The commands in the order of the help.
-_ORDER = ("demo", "run", "check", "group", "report", "synth", "fit", "basis", "import")
+_ORDER = ("demo", "run", "check", "group", "report", "verify", "synth", "fit", "basis", "import")
 _MODULES = (spectra, study, synthetic)
 app.registered_commands.sort(key=lambda one: _ORDER.index(one.name or str(getattr(one.callback, "__name__", ""))))
 

@@ -1,6 +1,7 @@
 """The pages of a study, assembled from the files of its results."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,16 +11,20 @@ from mrspipe.core.errors import MrspipeError
 from mrspipe.core.results import Failure, TissueFractions
 from mrspipe.core.signal import ScanKey, Signal
 from mrspipe.core.volume import Volume
-from mrspipe.engine import run_jobs
-from mrspipe.io.atomic import atomic_write_text
-from mrspipe.io.bids import ScanFiles, StudyFiles
-from mrspipe.io.derivatives import read_clean, read_fit, read_levels, read_quality, read_voxel_mask, results_exist
+from mrspipe.engine import Workers, counted
+from mrspipe.io.atomic import atomic_write_text, recorded
+from mrspipe.io.bids import ScanFiles
+from mrspipe.io.derivatives import read_clean, read_fit, read_levels, read_quality, read_voxel_mask
+from mrspipe.io.digests import fingerprint
+from mrspipe.io.manifest import Manifest, write_manifest
+from mrspipe.io.program import program_mark
 from mrspipe.io.sidecars import with_sidecar
 from mrspipe.io.tables import read_json, write_table
 from mrspipe.io.volumes import read_volume
 from mrspipe.pipeline.before_after import before_and_after
 from mrspipe.pipeline.group import Comparison, group_page
-from mrspipe.pipeline.preflight import notes_of_scans
+from mrspipe.pipeline.marks import without_engine
+from mrspipe.pipeline.outputs import Outputs
 from mrspipe.pipeline.words import analysis_facts, methods_of
 from mrspipe.report.content import ScanSection, SubjectPage
 from mrspipe.report.methods_text import MethodsText, methods_markdown, references_bib
@@ -28,10 +33,37 @@ from mrspipe.report.pages import write_group_page, write_subject_page
 
 Progress = Callable[[str, int, int], None]
 
+_GROUP_PAGE = "group.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """What the pages of a study have in common.
+
+    Parameters
+    ----------
+    outputs : Outputs
+    config : StudyConfig
+    title : str
+        Name of the study.
+    failures : tuple of Failure
+    checks : mapping of str to tuple of str
+        What was found in a scan, by its label.
+    anew : bool
+        Make pages that are current, too.
+    """
+
+    outputs: Outputs
+    config: StudyConfig
+    title: str
+    failures: tuple[Failure, ...]
+    checks: Mapping[str, tuple[str, ...]]
+    anew: bool = False
+
 
 @dataclass(frozen=True, slots=True)
 class PageJob:
-    """What a worker needs for one subject's page."""
+    """What a worker needs for one subject's page; ``mark`` is the fingerprint of what the page depends on."""
 
     out_dir: Path
     participant_id: str
@@ -39,97 +71,119 @@ class PageJob:
     failures: tuple[Failure, ...]
     config: StudyConfig
     title: str
-    group_page: str
     checks: Mapping[str, tuple[str, ...]]
+    mark: str
 
 
-def write_pages(
-    out_dir: Path,
-    config: StudyConfig,
-    files: StudyFiles,
-    failures: Sequence[Failure],
-    comparison: Comparison | None,
-    progress: Progress,
-) -> Path | None:
-    """Write the page of every subject and, after a comparison, the page of the study.
+def write_subject_pages(
+    pages: Pages, scans: Sequence[ScanFiles], subjects: Iterable[str], workers: Workers, progress: Progress
+) -> None:
+    """Write the pages of subjects, unless they are current.
 
-    Returns
-    -------
-    Path or None
-        The page of the study.
+    Parameters
+    ----------
+    pages : Pages
+    scans : sequence of ScanFiles
+        Those with results.
+    subjects : iterable of str
+        Labels; also of those without a scan that has results.
+    workers : Workers
+    progress : callable
     """
-    subjects = sorted(
-        {scan.key.sub for scan in files.scans} | {f.entities["sub"] for f in failures if "sub" in f.entities}
-    )
-    title = config.title or dataset_name(files.root)
-    notes = notes_of_scans(out_dir)
-    jobs = [
-        _job(out_dir, subject, files, failures, config, title, notes, with_group=comparison is not None)
-        for subject in subjects
-    ]
-    n_done = 0
-
-    def report(_: tuple[MrsinmrsRow, ...]) -> None:
-        nonlocal n_done
-        n_done += 1
-        progress("Pages", n_done, len(jobs))
-
-    checklists = run_jobs(_write_subject, jobs, config.engine.n_procs, lost=lambda _: (), done=report)
-    methods = methods_of(config, comparison.models if comparison else ())
-    _write_words(out_dir, methods, next((rows for rows in checklists if rows), ()))
-    if comparison is None:
-        return None
-    page = out_dir / "group.html"
-    write_group_page(page, group_page(comparison, config, title, failures, methods))
-    return page
+    jobs = _waiting(pages, scans, subjects)
+    workers.run(_write_subject, jobs, lost=lambda _: None, done=counted(progress, "Pages", len(jobs)))
 
 
-def _job(
-    out_dir: Path,
-    subject: str,
-    files: StudyFiles,
-    failures: Sequence[Failure],
-    config: StudyConfig,
-    title: str,
-    notes: Mapping[str, tuple[str, ...]],
-    *,
-    with_group: bool,
-) -> PageJob:
-    return PageJob(
-        out_dir=out_dir,
-        participant_id=f"sub-{subject}",
-        scans=tuple(scan for scan in files.scans if scan.key.sub == subject and results_exist(out_dir, scan.key)),
-        failures=tuple(failure for failure in failures if failure.entities.get("sub") == subject),
-        config=config,
-        title=title,
-        group_page="group.html" if with_group else "",
-        checks={scan.key.label: notes.get(scan.key.label, ()) for scan in files.scans if scan.key.sub == subject},
-    )
+def _waiting(pages: Pages, scans: Sequence[ScanFiles], subjects: Iterable[str]) -> list[PageJob]:
+    manifest = pages.outputs.manifest()
+    of_subject: dict[str, list[ScanFiles]] = defaultdict(list)
+    for scan in scans:
+        of_subject[scan.key.sub].append(scan)
+    jobs = [_job(pages, manifest, subject, of_subject[subject]) for subject in sorted(set(subjects))]
+    waiting = [one for one in jobs if not pages.outputs.is_current(manifest, _step(one.participant_id), one.mark)]
+    return jobs if pages.anew else waiting
 
 
-def _write_subject(job: PageJob) -> tuple[MrsinmrsRow, ...]:
-    """Write a subject's page; gives the reporting checklist of its first scan."""
-    clean = [
-        with_sidecar(read_clean(job.out_dir, scan.key), scan.sidecar, where=scan.metabolites.name) for scan in job.scans
-    ]
+def _step(participant_id: str) -> str:
+    return f"page_{participant_id}"
+
+
+def _job(pages: Pages, manifest: Manifest, subject: str, scans: Sequence[ScanFiles]) -> PageJob:
+    failures = tuple(failure for failure in pages.failures if failure.entities.get("sub") == subject)
+    checks = {scan.key.label: pages.checks.get(scan.key.label, ()) for scan in scans}
+    results = {scan.key.label: manifest.entries[scan.key.label] for scan in scans}
+    notes = [(scan.water_note, scan.tissue_note, scan.anatomy_note) for scan in scans]
+    settings = without_engine(pages.config)
+    mark = fingerprint(program_mark(), subject, results, notes, failures, checks, settings, pages.title)
+    out_dir = pages.outputs.out_dir
+    return PageJob(out_dir, f"sub-{subject}", tuple(scans), failures, pages.config, pages.title, checks, mark)
+
+
+def _write_subject(job: PageJob) -> None:
+    """Write a subject's page."""
+    clean = [_clean(job.out_dir, scan) for scan in job.scans]
     sections = tuple(_section(job, scan, signal) for scan, signal in zip(job.scans, clean, strict=True))
-    checklist: tuple[MrsinmrsRow, ...] = ()
-    if clean:
-        first = clean[0]
-        facts = analysis_facts(job.config, first, sections[0].levels, sections[0].quality)
-        checklist = mrsinmrs_rows(first.acquisition, job.scans[0].sidecar, axis=first.axis, analysis=facts)
     page = SubjectPage(
         participant_id=job.participant_id,
         scans=sections,
         study_title=job.title,
         version=__version__,
-        mrsinmrs=checklist,
+        mrsinmrs=checklist_of(job.out_dir, job.scans[0], job.config) if job.scans else (),
         methods=methods_of(job.config).paragraphs,
         failures=job.failures,
-        group_page=job.group_page,
+        group_page=_GROUP_PAGE,
     )
-    write_subject_page(job.out_dir / f"{job.participant_id}.html", page)
-    return checklist
+    with recorded() as written:
+        write_subject_page(job.out_dir / f"{job.participant_id}.html", page)
+    write_manifest(job.out_dir, _step(job.participant_id), job.mark, written)
+
+
+def _clean(out_dir: Path, scan: ScanFiles) -> Signal:
+    return with_sidecar(read_clean(out_dir, scan.key), scan.sidecar, where=scan.metabolites.name)
+
+
+def checklist_of(out_dir: Path, scan: ScanFiles, config: StudyConfig) -> tuple[MrsinmrsRow, ...]:
+    """Give the reporting checklist of a scan."""
+    clean = _clean(out_dir, scan)
+    facts = analysis_facts(config, clean, read_levels(out_dir, scan.key), read_quality(out_dir, scan.key))
+    return mrsinmrs_rows(clean.acquisition, scan.sidecar, axis=clean.axis, analysis=facts)
+
+
+def write_study_page(pages: Pages, comparison: Comparison, tables: Mapping[str, str]) -> Path:
+    """Write the page of the study, unless it is current.
+
+    Parameters
+    ----------
+    pages : Pages
+    comparison : Comparison
+    tables : mapping of str to str
+        Hash of each table that it shows.
+
+    Returns
+    -------
+    Path
+    """
+    path = pages.outputs.out_dir / _GROUP_PAGE
+    methods = methods_of(pages.config, comparison.models)
+    content = group_page(comparison, pages.config, pages.title, pages.failures, methods)
+    parts = [tables, list(pages.failures), without_engine(pages.config), pages.title]
+    manifest = Manifest(pages.outputs.out_dir, {}) if pages.anew else pages.outputs.manifest()
+    pages.outputs.make(manifest, "group-page", parts, lambda: write_group_page(path, content))
+    return path
+
+
+def write_words(pages: Pages, models: Sequence[str], first: ScanFiles | None) -> None:
+    """Write the methods, the references and the reporting checklist of the first scan (None: no scan has results)."""
+    outputs, config = pages.outputs, pages.config
+    manifest = outputs.manifest()
+    results = manifest.entries[first.key.label] if first else None
+    sidecar = first.sidecar if first else {}
+
+    def write() -> None:
+        checklist = checklist_of(outputs.out_dir, first, config) if first else ()
+        _write_words(outputs.out_dir, methods_of(config, models), checklist)
+
+    outputs.make(manifest, "words", [results, sidecar, list(models), without_engine(config)], write)
 
 
 def _section(job: PageJob, files: ScanFiles, signal: Signal) -> ScanSection:

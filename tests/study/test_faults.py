@@ -9,7 +9,8 @@ from mrspipe.config import with_settings
 from mrspipe.core.errors import ConfigError, InputError
 from mrspipe.io.bids import Selection
 from mrspipe.io.tables import read_table
-from mrspipe.pipeline.study import analyse_study, plan_study
+from mrspipe.pipeline.plan import plan_study
+from mrspipe.pipeline.study import analyse_study
 
 
 def edit(path, **changes):
@@ -135,7 +136,7 @@ def test_an_error_that_nobody_foresaw_is_a_failure_with_a_report(study, tmp_path
 
     monkeypatch.setattr("mrspipe.pipeline.scan.preprocess", broken_step)
     summary = analyse_study(request(study, tmp_path / "out", "two_groups"))
-    assert {(failure.stage, failure.code) for failure in summary.failures} == {("preprocess", "internal")}
+    assert {(failure.stage, failure.code) for failure in summary.failures} == {("preprocess", "crash")}
     assert "ZeroDivisionError" in (tmp_path / "out" / "logs" / "crash-sub-01.txt").read_text()
 
 
