@@ -4,7 +4,9 @@ Results come back in the order of the jobs, so a table does not depend on the nu
 thread in every worker: processes are the parallelism, and threads beside them only fight for the cores.
 """
 
+import ctypes
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -172,7 +174,9 @@ class Workers:
         done: Callable[[Result], None],
     ) -> None:
         """Run jobs in the pool and add their results; those of a pool that broke stay away."""
-        pool = self._pool = self._pool or ProcessPoolExecutor(self._n_procs, mp_context=get_context("spawn"))
+        pool = self._pool = self._pool or ProcessPoolExecutor(
+            self._n_procs, mp_context=get_context("spawn"), initializer=_end_with, initargs=(os.getpid(),)
+        )
         waiting: dict[Future[Result], int] = {}
         try:
             with suppress(BrokenProcessPool):
@@ -212,6 +216,18 @@ def _run_here(work: Callable[[Job], Result], jobs: Sequence[Job], done: Callable
                 n_modules = len(sys.modules)
             results.append(_reported(work(job), done))
     return results
+
+
+def _end_with(parent: int) -> None:
+    """Let a worker end with the process that started it, also when that is killed and cannot say so.
+
+    Otherwise it would wait for jobs for ever, or go on writing beside the next run.
+    """
+    if sys.platform == "linux":
+        # PR_SET_PDEATHSIG of prctl(2): the kernel sends the signal when the parent is gone.
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _single_threaded(work: Callable[[Job], Result], job: Job) -> Result:

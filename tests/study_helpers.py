@@ -1,6 +1,8 @@
 """Small synthetic studies."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 from mrspipe.config import bundled, load_config, with_settings
 from mrspipe.pipeline.study import StudyRequest
@@ -25,3 +27,9 @@ def make_study(folder: Path, name: str, n: int) -> Path:
 
 def request(bids_dir: Path, out_dir: Path, config: str, n_procs: int = 1) -> StudyRequest:
     return StudyRequest(bids_dir, out_dir, with_settings(load_config(config), "engine", n_procs=n_procs))
+
+
+def edit(path: Path, **changes: Any) -> None:
+    """Change keys of a sidecar; None removes one."""
+    content = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({name: value for name, value in content.items() if value is not None}))

@@ -50,9 +50,12 @@ def is_unfinished(path: Path) -> bool:
     return path.name.startswith(_UNFINISHED)
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Remove what killed processes had begun to write below a folder; nobody may be writing there."""
-    for path in folder.rglob(f"{_UNFINISHED}*"):
+def remove_unfinished(folder: Path, below: str = "**/") -> None:
+    """Remove what killed processes had begun to write in a folder and below it; nobody may be writing there.
+
+    With ``below`` empty, in the folder itself alone.
+    """
+    for path in folder.glob(f"{below}{_UNFINISHED}*"):
         path.unlink(missing_ok=True)
 
 

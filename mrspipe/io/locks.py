@@ -127,6 +127,10 @@ def _take_over(out_dir: Path, stale: list[_Note], subjects: frozenset[str] | Non
         else:
             continue
         note.path.unlink(missing_ok=True)
+    if subjects is None:
+        # Runs of single subjects write here, too, and clean up only their subjects' folders.
+        remove_unfinished(out_dir / "logs")
+        remove_unfinished(out_dir, "")
 
 
 def _refusal(out_dir: Path, other: _Note) -> InputError:

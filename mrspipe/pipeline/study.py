@@ -24,7 +24,7 @@ from mrspipe.io.tables import MISSING
 from mrspipe.pipeline.changes import write_scan_changes
 from mrspipe.pipeline.group import Comparison, compare, read_comparison
 from mrspipe.pipeline.learning import learn
-from mrspipe.pipeline.marks import Marks, without_engine
+from mrspipe.pipeline.marks import Marks, relative, without_engine
 from mrspipe.pipeline.outputs import Outputs, contents
 from mrspipe.pipeline.pages import Pages, dataset_name, write_study_page, write_subject_pages, write_words
 from mrspipe.pipeline.plan import StudyPlan, find_study, hashes_of, plan_scans, teaching
@@ -51,6 +51,7 @@ from mrspipe.pipeline.tables import (
 
 Progress = Callable[[str, int, int], None]
 LEVELS = ("participant", "group")
+_MOST_NAMES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,15 +149,17 @@ def _analysed(run: _Run, files: StudyFiles, everything: StudyFiles, levels: Sequ
             write_words(pages, comparison.models, finished[0] if finished else None)
             page = write_study_page(pages, comparison, tables_of(run.outputs))
     _account(run, plan, checks, finished, whole=group)
+    # Scans that only the level of the participants would compute are neither analysed nor failures.
+    left = [] if "participant" in levels else [job.files.key.label for job in plan.waiting]
     return StudySummary(
-        n_scans=len(plan.files.scans) + len(plan.files.failures),
+        n_scans=len(plan.files.scans) + len(plan.files.failures) - len(left),
         n_reused=len(plan.current),
         failures=tuple(failure for failure in failures if _is_selected(failure, plan.files, found)),
         skipped=plan.files.skipped,
         comparison=comparison,
         group_page=page,
         told=checks.told,
-        notes=tuple(_notes(plan, crashed=crashed)),
+        notes=tuple(_notes(plan, left, crashed=crashed)),
         seconds=run.seconds,
     )
 
@@ -180,7 +183,9 @@ def _describe(run: _Run) -> None:
         write_dataset_description(request.out_dir, request.bids_dir, __version__)
         atomic_write_text(request.out_dir / "config.toml", settings)
 
-    run.outputs.make(run.outputs.manifest(), "description", [str(request.bids_dir.resolve()), settings], write)
+    run.outputs.make(
+        run.outputs.manifest(), "description", [relative(request.bids_dir, request.out_dir), settings], write
+    )
 
 
 def _checked(run: _Run, files: StudyFiles, everything: StudyFiles) -> StudyChecks:
@@ -315,15 +320,22 @@ def _account(run: _Run, plan: StudyPlan, checks: StudyChecks, finished: Sequence
     write_run(request.out_dir, record, run.seconds)
 
 
-def _notes(plan: StudyPlan, *, crashed: bool) -> Iterator[str]:
+def _notes(plan: StudyPlan, left: Sequence[str], *, crashed: bool) -> Iterator[str]:
+    if left:
+        yield f"Not in the tables, because the level participant has still to analyse them: {_some(left)}."
     if crashed:
         yield "Stopped at the first crash; tables were not made. logs/crash-*.txt says where it happened."
     if plan.lesson is not None and plan.lesson.changed:
-        names = ", ".join(plan.lesson.changed[:3]) + (", ..." if len(plan.lesson.changed) > 3 else "")
         yield (
-            f"The nuisance model was learned before {len(plan.lesson.changed)} scans were changed, added or removed "
-            f"({names}); --relearn learns it anew and fits every scan again."
+            f"The nuisance model was learned before these scans were changed, added or removed: "
+            f"{_some(plan.lesson.changed)}. --relearn learns it anew and fits every scan again."
         )
+
+
+def _some(labels: Sequence[str]) -> str:
+    """The first few of many names."""
+    more = f" and {len(labels) - _MOST_NAMES} more" if len(labels) > _MOST_NAMES else ""
+    return ", ".join(labels[:_MOST_NAMES]) + more
 
 
 def _is_selected(failure: Failure, files: StudyFiles, found: Sequence[Failure]) -> bool:

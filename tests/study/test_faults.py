@@ -1,9 +1,8 @@
-import json
 import shutil
 from dataclasses import replace
 
 import pytest
-from study_helpers import make_study, request
+from study_helpers import edit, make_study, request
 
 from mrspipe.config import with_settings
 from mrspipe.core.errors import ConfigError, InputError
@@ -11,11 +10,6 @@ from mrspipe.io.bids import Selection
 from mrspipe.io.tables import read_table
 from mrspipe.pipeline.plan import plan_study
 from mrspipe.pipeline.study import analyse_study
-
-
-def edit(path, **changes):
-    content = {**json.loads(path.read_text()), **changes}
-    path.write_text(json.dumps({name: value for name, value in content.items() if value is not None}))
 
 
 def truncate(path):
