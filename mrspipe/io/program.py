@@ -11,7 +11,7 @@ from mrspipe.io.digests import fingerprint, hash_file
 
 _PACKAGE = Path(__file__).parents[1]
 _SOURCE = frozenset({".py", ".toml", ".jinja", ".css", ".js"})
-# What the numbers of a scan cannot depend on: a test makes sure that none of it is loaded to analyse one.
+# What the numbers of a scan cannot depend on: a test makes sure that no stage of a scan uses it.
 NOT_FOR_SCANS = ("cli", "console.py", "calibrate", "calibrate.py", "report", "stats", "synth")
 
 

@@ -5,7 +5,7 @@ run gives the same bytes as an uninterrupted one. The level of the participants 
 scans and subjects, so several runs may share an output folder; tables are collected at the level of the group.
 """
 
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -101,7 +101,7 @@ def analyse_study(
         is a failure in the summary.
     """
     files, everything = find_study(request)
-    subjects = None if "group" in levels else frozenset(scan.key.sub for scan in files.scans)
+    subjects = None if "group" in levels else _subjects(files.scans, files.failures)
     hashes = hashes_of(request)
     outputs, marks = Outputs(request.out_dir, hashes), Marks(request.config, hashes)
     with (
@@ -128,26 +128,15 @@ def _analysed(run: _Run, files: StudyFiles, everything: StudyFiles, levels: Sequ
             failed, crashed = _run_scans(run, plan)
             found += failed
     group = "group" in levels and not crashed
-    shown = plan.everything if group else _of_subjects(plan.everything, {scan.key.sub for scan in files.scans})
-    manifest = run.outputs.manifest()
-    learned = plan.lesson.learned if plan.lesson else None
-    finished = [
-        scan for scan in shown.scans if run.outputs.is_current(manifest, scan.key.label, run.marks.scan(scan, learned))
-    ]
-    forget_failures(out_dir, [scan.key.label for scan in finished])
+    shown = plan.everything if group else _of_subjects(plan.everything, _subjects(files.scans, files.failures))
+    finished = _finished(run, plan, shown)
     noted = recorded_failures(out_dir, [scan.key.label for scan in shown.scans])
     failures = in_order([*found, *shown.failures, *noted])
     comparison = _compared(run, plan, checks, finished, failures) if group else None
     rows = read_checks(out_dir) if group else [*rows_of_checks(checks), *_earlier_checks(out_dir, checks)]
     title = request.config.title or dataset_name(files.root)
     pages = Pages(run.outputs, request.config, title, failures, notes_of_scans(rows))
-    with run.timed("pages"):
-        subjects = {scan.key.sub for scan in finished} | {f.entities["sub"] for f in failures if "sub" in f.entities}
-        write_subject_pages(pages, finished, subjects, run.workers, run.progress)
-        page = None
-        if comparison is not None:
-            write_words(pages, comparison.models, finished[0] if finished else None)
-            page = write_study_page(pages, comparison, tables_of(run.outputs))
+    page = _paged(run, pages, finished, comparison)
     _account(run, plan, checks, finished, whole=group)
     # Scans that only the level of the participants would compute are neither analysed nor failures.
     left = [] if "participant" in levels else [job.files.key.label for job in plan.waiting]
@@ -162,6 +151,30 @@ def _analysed(run: _Run, files: StudyFiles, everything: StudyFiles, levels: Sequ
         notes=tuple(_notes(plan, left, crashed=crashed)),
         seconds=run.seconds,
     )
+
+
+def _subjects(scans: Iterable[ScanFiles], failures: Iterable[Failure]) -> frozenset[str]:
+    return frozenset({scan.key.sub for scan in scans} | {f.entities["sub"] for f in failures if "sub" in f.entities})
+
+
+def _finished(run: _Run, plan: StudyPlan, shown: StudyFiles) -> list[ScanFiles]:
+    """Scans whose results were computed from these files with these settings."""
+    manifest, learned = run.outputs.manifest(), plan.lesson.learned if plan.lesson else None
+    finished = [
+        scan for scan in shown.scans if run.outputs.is_current(manifest, scan.key.label, run.marks.scan(scan, learned))
+    ]
+    forget_failures(run.request.out_dir, [scan.key.label for scan in finished])
+    return finished
+
+
+def _paged(run: _Run, pages: Pages, finished: Sequence[ScanFiles], comparison: Comparison | None) -> Path | None:
+    """Write the pages; gives that of the study."""
+    with run.timed("pages"):
+        write_subject_pages(pages, finished, _subjects(finished, pages.failures), run.workers, run.progress)
+        if comparison is None:
+            return None
+        write_words(pages, comparison.models, finished[0] if finished else None)
+        return write_study_page(pages, comparison, tables_of(run.outputs))
 
 
 def _of_subjects(files: StudyFiles, subjects: Set[str]) -> StudyFiles:
