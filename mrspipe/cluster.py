@@ -167,7 +167,7 @@ class Cluster:
         index_of = {future.key: index for index, future in enumerate(futures)}
         results: dict[int, Result] = {}
         try:
-            for future in as_completed(futures):
+            for future in as_completed(futures, loop=self._client.loop):
                 index = index_of[future.key]
                 if future.status == "error" and isinstance(error := future.exception(), KilledWorker):
                     results[index] = lost(jobs[index])

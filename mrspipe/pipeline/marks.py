@@ -28,6 +28,8 @@ class Marks:
     def __init__(self, config: StudyConfig, hashes: FileHashes) -> None:
         self._config = config
         self.hashes = hashes
+        self._learned: LearnedMacromolecules | None = None
+        self._learned_mark = ""
 
     def checks(self, scan: ScanFiles) -> str:
         """Fingerprint of what the checks of a scan depend on, apart from the settings."""
@@ -35,7 +37,15 @@ class Marks:
 
     def scan(self, scan: ScanFiles, learned: LearnedMacromolecules | None) -> str:
         """Fingerprint of what the results of a scan depend on."""
-        return self._guarded(self._settings, scan, None if learned is None else to_json(learned))
+        return self._guarded(self._settings, scan, self._of_learned(learned))
+
+    def _of_learned(self, learned: LearnedMacromolecules | None) -> str:
+        """Fingerprint of what was learned, kept because all scans of a study ask for the same."""
+        if learned is None:
+            return ""
+        if learned is not self._learned:
+            self._learned, self._learned_mark = learned, fingerprint(to_json(learned))
+        return self._learned_mark
 
     def learning(self, scan: ScanFiles) -> str:
         """Fingerprint of what a scan teaches: its samples and metadata, not the images of the brain."""
