@@ -23,7 +23,7 @@ pytest.importorskip("dask_jobqueue", reason="the extra [cluster] is not installe
 # Libraries of the cluster leave sockets to the collector.
 pytestmark = pytest.mark.filterwarnings("default")
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
 
 
@@ -137,7 +137,7 @@ def test_without_dask_the_cure_is_named(monkeypatch):
     [
         ("slurm", ("#SBATCH -A lab", "#SBATCH -p short", "#SBATCH -t 02:30:00", "#SBATCH --mem=3G")),
         ("pbs", ("#PBS -A lab", "#PBS -q short", "#PBS -l walltime=02:30:00")),
-        ("lsf", ("#BSUB -P lab", "#BSUB -q short", "#BSUB -W 02:30")),
+        ("lsf", ('#BSUB -P "lab"', "#BSUB -q short", "#BSUB -W 02:30")),
     ],
 )
 def test_the_job_script_asks_for_what_the_settings_say(tmp_path, system, lines):
