@@ -67,9 +67,8 @@ def scheduler(tmp_path):
     while not note.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     yield json.loads(note.read_text())["address"], started[1:]
-    for process in started[::-1]:
-        process.terminate()
     for process in started:
+        process.kill()
         process.wait(timeout=30)
 
 
