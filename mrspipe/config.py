@@ -2,13 +2,11 @@
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
-
-from pydantic import Field
 
 from mrspipe.basis.settings import BasisSettings
 from mrspipe.checks.catalogue import CheckSettings
 from mrspipe.core.errors import ConfigError
+from mrspipe.engine import EngineSettings
 from mrspipe.fit.settings import FitSettings
 from mrspipe.preprocess.steps import PreprocessSettings
 from mrspipe.qc import QcSettings
@@ -20,13 +18,6 @@ from mrspipe.stats.robustness import RobustnessSettings
 # configs/ and synthetic_data/ stand beside the package in a checkout, and inside it in an installed wheel.
 _CHECKOUT = Path(__file__).parents[1]
 _INSTALLED = Path(str(files("mrspipe"))) / "_data"
-
-
-class EngineSettings(Settings):
-    """How many scans run at the same time."""
-
-    n_procs: Annotated[int, Field(ge=0)] = 0
-    """Worker processes; 0: one for each core this process may use, 1: no workers."""
 
 
 class StudyConfig(Settings):

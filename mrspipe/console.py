@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from mrspipe.calibrate.run import Calibration
     from mrspipe.checks.catalogue import Finding
     from mrspipe.pipeline.group import Comparison
+    from mrspipe.pipeline.plan import StudyPlan
     from mrspipe.pipeline.preflight import Preflight
+    from mrspipe.pipeline.request import StudySummary
     from mrspipe.pipeline.spectra import SpectrumOutcome
-    from mrspipe.pipeline.study import StudyPlan, StudySummary
 
 ProgressFunction = Callable[[str, int, int], None]
 
@@ -33,10 +34,11 @@ _SHOWN = ("Glu", "Glx", "tNAA", "tCho", "Ins", "tCr")
 
 
 class Console:
-    """Prints for people; with ``quiet`` only what went wrong."""
+    """Prints for people; with ``quiet`` only what went wrong, with ``verbose`` also how long it took."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
         self._quiet = quiet
+        self._verbose = verbose
         self._out = RichConsole(highlight=False, width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
         self._errors = RichConsole(stderr=True, highlight=False, soft_wrap=True)
 
@@ -71,12 +73,30 @@ class Console:
         self.say(f"{analysed} of {summary.n_scans} scans analysed{reused}.")
         for path, reason in summary.skipped:
             self.say(f"Left out: {path.name}: {reason}.")
+        for note in summary.notes:
+            self.say(note)
+        if self._verbose:
+            for name, seconds in summary.seconds.items():
+                self.say(f"{name}: {seconds:.2f} s")
         self.findings(summary.told)
         self.failures(summary.failures)
         if summary.comparison is not None:
             self.comparison(summary.comparison)
         if summary.group_page is not None:
             self.say(f"Report: {summary.group_page}")
+
+    def verified(self, problems: Sequence[tuple[str, str]]) -> None:
+        """Print each file that is not what a run wrote, on the error stream."""
+        for path, kind in problems:
+            self._errors.print(escape(f"{kind}: {path}"))
+        if not problems:
+            self.say("Every file is what the run wrote.")
+
+    def pages(self, summary: "StudySummary") -> None:
+        """Print where the pages are."""
+        for note in summary.notes:
+            self.say(note)
+        self.say(f"Report: {summary.group_page}")
 
     def findings(self, findings: Sequence["Finding"]) -> None:
         """Print what was found and does not stop a scan: a line each, or one for many scans with the same problem."""

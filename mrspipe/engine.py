@@ -1,10 +1,12 @@
-"""Where scans run: in this process or in local worker processes.
+"""Where scans run: in this process, in local worker processes, or on a Dask cluster.
 
 Results come back in the order of the jobs, so a table does not depend on the number of workers. Linear algebra uses one
 thread in every worker: processes are the parallelism, and threads beside them only fight for the cores.
 """
 
+import ctypes
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -12,12 +14,33 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, ExitStack, suppress
 from functools import cache
 from multiprocessing import active_children, get_context
-from typing import TypeVar
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import Field
+
+from mrspipe.cluster import BatchSettings, Cluster
+from mrspipe.settings import Settings
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is."""
+
+
+class EngineSettings(Settings):
+    """Where scans run, and how many at the same time. Results do not depend on it."""
+
+    engine: Literal["serial", "local", "dask"] = "local"
+    """serial: in one process; local: in worker processes of this computer; dask: on a Dask cluster."""
+    n_procs: Annotated[int, Field(ge=0)] = 0
+    """Worker processes; 0: one for each core this process may use, 1: no workers."""
+    dask_address: str = ""
+    """Address of a Dask scheduler that is running; empty: workers are started for the run."""
+    memory_limit: str = ""
+    """Memory of each Dask worker on this computer, such as 1GiB; empty: an equal share of what there is."""
+    batch: BatchSettings | None = None
+    """Batch system that the Dask workers are jobs of."""
 
 
 def usable_cores() -> int:
@@ -28,7 +51,7 @@ def usable_cores() -> int:
 def run_jobs(
     work: Callable[[Job], Result],
     jobs: Sequence[Job],
-    n_procs: int,
+    engine: EngineSettings | int,
     *,
     lost: Callable[[Job], Result],
     done: Callable[[Result], None] = lambda _: None,
@@ -39,11 +62,11 @@ def run_jobs(
     ----------
     work : callable
     jobs : sequence
-    n_procs : int
-        Worker processes; 0: one for each core this process may use, 1: no workers.
+    engine : EngineSettings or int
+        Or the number of local worker processes; 0: one for each core this process may use, 1: no workers.
     lost, done : callable
     """
-    with Workers(n_procs) as workers:
+    with Workers(engine) as workers:
         return workers.run(work, jobs, lost=lost, done=done)
 
 
@@ -60,26 +83,34 @@ def counted(progress: Progress, what: str, n_all: int) -> Callable[[object], Non
 
 
 class Workers:
-    """Worker processes that stay from one `run` to the next, until the ``with`` block ends.
+    """Workers that stay from one `run` to the next, until the ``with`` block ends.
 
     Parameters
     ----------
-    n_procs : int
-        Worker processes; 0: one for each core this process may use, 1: no workers.
+    engine : EngineSettings or int
+        Or the number of local worker processes; 0: one for each core this process may use, 1: no workers.
     fewest_jobs : int, optional
         With ``n_procs`` 0 and fewer jobs than this, none: each worker needs a while to start.
+    work_dir : Path, optional
+        Where Dask workers keep what does not fit into memory.
     """
 
-    def __init__(self, n_procs: int, *, fewest_jobs: int = 2) -> None:
-        self._n_procs = n_procs or usable_cores()
-        self._fewest_jobs = 2 if n_procs else fewest_jobs
+    def __init__(self, engine: EngineSettings | int, *, fewest_jobs: int = 2, work_dir: Path = Path("logs")) -> None:
+        self._settings = EngineSettings(n_procs=engine) if isinstance(engine, int) else engine
+        self._n_procs = 1 if self._settings.engine == "serial" else self._settings.n_procs or usable_cores()
+        self._fewest_jobs = fewest_jobs
+        self._work_dir = work_dir
         self._pool: ProcessPoolExecutor | None = None
+        self._cluster: Cluster | None = None
 
     def __enter__(self) -> "Workers":
         return self
 
     def __exit__(self, *error: object) -> None:
         self._close()
+        if self._cluster is not None:
+            self._cluster.close()
+            self._cluster = None
 
     def run(
         self,
@@ -88,6 +119,7 @@ class Workers:
         *,
         lost: Callable[[Job], Result],
         done: Callable[[Result], None] = lambda _: None,
+        fewest_jobs: int | None = None,
     ) -> list[Result]:
         """Run ``work`` on every job.
 
@@ -99,15 +131,20 @@ class Workers:
         lost : callable
             Gives the result of a job whose worker died, as when the machine runs out of memory.
         done : callable, optional
-            Called in this process with each result as soon as it is there, in any order.
+            Called in this process with each result as soon as it is there, in any order. What it raises stops the rest.
+        fewest_jobs : int, optional
+            For this call, instead of that of the workers.
 
         Returns
         -------
         list
             One result a job, in the order of the jobs.
         """
-        if self._n_procs == 1 or len(jobs) < self._fewest_jobs:
+        fewest = 2 if self._settings.n_procs else fewest_jobs or self._fewest_jobs
+        if len(jobs) < fewest or (self._n_procs == 1 and self._settings.engine != "dask"):
             return _run_here(work, jobs, done)
+        if self._settings.engine == "dask":
+            return self._dask().run(work, jobs, lost=lost, done=done)
         results: dict[int, Result] = {}
         # A worker that dies takes its pool with it, and with it the jobs of the others. They get a second pool; what
         # breaks that too runs alone, and only a job whose own worker dies is lost.
@@ -121,6 +158,16 @@ class Workers:
                 results[index] = _reported(lost(job), done)
         return [results[index] for index in range(len(jobs))]
 
+    def _dask(self) -> Cluster:
+        self._cluster = self._cluster or Cluster(
+            self._n_procs,
+            self._work_dir,
+            address=self._settings.dask_address,
+            batch=self._settings.batch,
+            memory_limit=self._settings.memory_limit,
+        )
+        return self._cluster
+
     def _run_pool(
         self,
         work: Callable[[Job], Result],
@@ -129,7 +176,9 @@ class Workers:
         done: Callable[[Result], None],
     ) -> None:
         """Run jobs in the pool and add their results; those of a pool that broke stay away."""
-        pool = self._pool = self._pool or ProcessPoolExecutor(self._n_procs, mp_context=get_context("spawn"))
+        pool = self._pool = self._pool or ProcessPoolExecutor(
+            self._n_procs, mp_context=get_context("spawn"), initializer=_end_with, initargs=(os.getpid(),)
+        )
         waiting: dict[Future[Result], int] = {}
         try:
             with suppress(BrokenProcessPool):
@@ -169,6 +218,18 @@ def _run_here(work: Callable[[Job], Result], jobs: Sequence[Job], done: Callable
                 n_modules = len(sys.modules)
             results.append(_reported(work(job), done))
     return results
+
+
+def _end_with(parent: int) -> None:
+    """Let a worker end with the process that started it, also when that is killed and cannot say so.
+
+    Otherwise it would wait for jobs for ever, or go on writing beside the next run.
+    """
+    if sys.platform == "linux":
+        # PR_SET_PDEATHSIG of prctl(2): the kernel sends the signal when the parent is gone.
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _single_threaded(work: Callable[[Job], Result], job: Job) -> Result:

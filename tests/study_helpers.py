@@ -1,6 +1,8 @@
 """Small synthetic studies."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 from mrspipe.config import bundled, load_config, with_settings
 from mrspipe.pipeline.study import StudyRequest
@@ -27,3 +29,9 @@ def request(bids_dir: Path, out_dir: Path, config: str, n_procs: int = 1) -> Stu
     # So few participants are no study; the tests only ask whether the numbers arrive.
     settings = with_settings(load_config(config), "stats", min_per_group=2)
     return StudyRequest(bids_dir, out_dir, with_settings(settings, "engine", n_procs=n_procs))
+
+
+def edit(path: Path, **changes: Any) -> None:
+    """Change keys of a sidecar; None removes one."""
+    content = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({name: value for name, value in content.items() if value is not None}))

@@ -11,19 +11,8 @@ from mrspipe.cli.main import main
 from mrspipe.io.tables import read_table
 
 COMMANDS = (
-    "demo",
-    "run",
-    "check",
-    "group",
-    "stats",
-    "report",
-    "compare",
-    "power",
-    "synth",
-    "calibrate",
-    "fit",
-    "basis",
-    "import",
+    *("demo", "run", "check", "group", "stats", "report", "compare", "verify"),
+    *("power", "synth", "calibrate", "fit", "basis", "import"),
 )
 
 
@@ -70,6 +59,9 @@ def test_the_version_is_printed(monkeypatch, capsys):
         (("power", "nowhere"), "no results of mrspipe run"),
         (("calibrate", "smal"), "small"),
         (("check", "nowhere"), "does not exist"),
+        (("verify", "."), "no results of mrspipe run"),
+        (("run", ".", "out", "--engine", "spark"), "engine.engine = 'spark'"),
+        (("run", ".", "out", "--cluster-config", "none.toml"), "none.toml"),
         (("basis", "out.basis", "--sequence", "pres", "--te-ms", "30", "--field-t", "3"), "press"),
         (("import", "nowhere.sdat", "bids", "--sub", "01"), "nowhere.sdat"),
     ],

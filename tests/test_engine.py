@@ -1,8 +1,14 @@
 import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from mrspipe.engine import Workers, counted, run_jobs, usable_cores
+
+PATHS = {"PYTHONPATH": str(Path(__file__).parents[1])}
 
 
 def square(number):
@@ -41,6 +47,41 @@ def test_a_worker_that_dies_costs_its_job_alone():
 
 def process(_):
     return os.getpid()
+
+
+PARENT = """
+import sys, time
+from mrspipe.engine import Workers
+
+def told(number):
+    import os
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+
+if __name__ == "__main__":
+    with Workers(2) as workers:
+        workers.run(told, [1, 2], lost=told)
+"""
+
+
+def test_workers_end_with_a_run_that_is_killed(tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    run = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True, env=os.environ | PATHS)
+    workers = [int(run.stdout.readline()) for _ in range(2)]
+    run.kill()
+    run.communicate(timeout=20)
+    deadline = time.monotonic() + 20
+    while any(running(worker) for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(running(worker) for worker in workers)
+
+
+def running(pid):
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
 
 
 def test_workers_stay_from_one_call_to_the_next():

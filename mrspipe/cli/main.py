@@ -16,19 +16,8 @@ from mrspipe.core.errors import MrspipeError
 _THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 # The commands in the order of the help.
 _ORDER = (
-    "demo",
-    "run",
-    "check",
-    "group",
-    "stats",
-    "report",
-    "compare",
-    "power",
-    "synth",
-    "calibrate",
-    "fit",
-    "basis",
-    "import",
+    *("demo", "run", "check", "group", "stats", "report", "compare", "verify"),
+    *("power", "synth", "calibrate", "fit", "basis", "import"),
 )
 _MODULES = (calibrate, compare, importing, spectra, statistics, study, synthetic)
 app.registered_commands.sort(key=lambda one: _ORDER.index(one.name or str(getattr(one.callback, "__name__", ""))))

@@ -38,6 +38,26 @@ Processes = Annotated[
     int | None,
     typer.Option("--n-procs", "--nprocs", "--n_procs", min=0, help="Worker processes; 0: one for each core."),
 ]
+EngineOption = Annotated[
+    str | None, typer.Option("--engine", help="Where scans run: serial, local (processes), or dask.")
+]
+DaskAddress = Annotated[
+    str | None,
+    typer.Option("--dask-address", "--dask_address", help="Address of a running Dask scheduler; chooses dask."),
+]
+ClusterConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--cluster-config",
+        "--cluster_config",
+        help="TOML that asks a batch system (slurm, pbs, lsf) for workers; chooses dask.",
+    ),
+]
+WorkDir = Annotated[
+    Path | None,
+    typer.Option("-w", "--work-dir", "--work_dir", help="For what is not a result; by default OUT_DIR/logs."),
+]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Also say what each scan and step took.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")]
 
 
@@ -46,6 +66,25 @@ def with_processes(config: "StudyConfig", n_procs: int | None) -> "StudyConfig":
     from mrspipe.config import with_settings
 
     return config if n_procs is None else with_settings(config, "engine", n_procs=n_procs)
+
+
+def with_engine(
+    config: "StudyConfig", engine: str | None, address: str | None, cluster_config: Path | None
+) -> "StudyConfig":
+    """Set where scans run, where the command line says so."""
+    from mrspipe.config import with_settings
+    from mrspipe.settings import read_toml
+
+    changes: dict[str, object] = {}
+    if address is not None or cluster_config is not None:
+        changes["engine"] = "dask"
+    if engine is not None:
+        changes["engine"] = engine
+    if address is not None:
+        changes["dask_address"] = address
+    if cluster_config is not None:
+        changes["batch"] = read_toml(cluster_config)
+    return with_settings(config, "engine", **changes) if changes else config
 
 
 def study_request(

@@ -1,5 +1,6 @@
-"""Commands on whole studies: demo, run, check, group, report."""
+"""Commands on whole studies: demo, run, check, group, report, verify."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -8,8 +9,11 @@ import typer
 from mrspipe.cli.app import app
 from mrspipe.cli.options import (
     BidsDir,
+    ClusterConfig,
     ConfigOption,
+    DaskAddress,
     Derivatives,
+    EngineOption,
     Filters,
     OutDir,
     Participants,
@@ -17,7 +21,10 @@ from mrspipe.cli.options import (
     Quiet,
     Sessions,
     Tasks,
+    Verbose,
+    WorkDir,
     study_request,
+    with_engine,
     with_processes,
 )
 
@@ -59,21 +66,55 @@ def run(
     bids_filter_file: Filters = None,
     derivatives: Derivatives = None,
     n_procs: Processes = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    engine: EngineOption = None,
+    dask_address: DaskAddress = None,
+    cluster_config: ClusterConfig = None,
+    work_dir: WorkDir = None,
+    relearn: Annotated[
+        bool, typer.Option("--relearn", help="Learn the nuisance model of the study anew (fit.mm = study).")
+    ] = False,
+    stop_on_first_crash: Annotated[
+        bool,
+        typer.Option("--stop-on-first-crash", "--stop_on_first_crash", help="End at the first unexpected error."),
+    ] = False,
+    reports_only: Annotated[
+        bool, typer.Option("--reports-only", "--reports_only", help="Make the pages again, and do nothing else.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "--dry_run", help="Say what would be done, and do nothing.")
+    ] = False,
+    verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
-    """Analyse a study: every scan, then the group, then the pages. A second run computes only what changed."""
-    from mrspipe.console import Console
-    from mrspipe.pipeline.study import LEVELS, analyse_study, find_refused, plan_study
+    """Analyse a study: every scan, then the group, then the pages. A second run computes only what changed.
 
-    console = Console(quiet=quiet)
+    Runs of different participants at the level participant may write to one OUT_DIR at the same time.
+    """
+    from mrspipe.console import Console
+    from mrspipe.pipeline.plan import preview_study
+    from mrspipe.pipeline.study import LEVELS, analyse_study
+
+    console = Console(quiet=quiet, verbose=verbose)
     if level is not None and level not in LEVELS:
         raise typer.BadParameter(f"'{level}' is neither participant nor group.", param_hint="LEVEL")
+    if reports_only:
+        report(out_dir, quiet)
+        return
+    if level == "group" and not bids_dir.exists() and out_dir.is_dir():
+        group(out_dir, config, quiet)
+        return
     request = study_request(
         bids_dir, out_dir, config, participant_label, session_label, task_id, bids_filter_file, derivatives, n_procs
     )
+    request = replace(
+        request,
+        config=with_engine(request.config, engine, dask_address, cluster_config),
+        work_dir=work_dir,
+        relearn=relearn,
+        stop_on_first_crash=stop_on_first_crash,
+    )
     if dry_run:
-        console.plan(plan_study(request, find_refused(request)))
+        console.plan(preview_study(request))
         return
     with console.progress() as progress:
         summary = analyse_study(request, levels=(level,) if level else LEVELS, progress=progress)
@@ -107,7 +148,7 @@ def group(
 ) -> None:
     """Compare the groups again from the tables, without fitting."""
     from mrspipe.console import Console
-    from mrspipe.pipeline.study import compare_again
+    from mrspipe.pipeline.again import compare_again
 
     Console(quiet=quiet).study(compare_again(out_dir, config))
 
@@ -122,9 +163,23 @@ def report(
 ) -> None:
     """Make the pages again, without computing anything."""
     from mrspipe.console import Console
-    from mrspipe.pipeline.study import report_again
+    from mrspipe.pipeline.again import report_again
 
     console = Console(quiet=quiet)
     with console.progress() as progress:
-        page = report_again(out_dir, progress, blind=blind)
-    console.say(f"Report: {page}")
+        summary = report_again(out_dir, progress, blind=blind)
+    console.pages(summary)
+
+
+@app.command(epilog="Example: mrspipe verify my_study/derivatives/mrspipe")
+def verify(
+    out_dir: Annotated[Path, typer.Argument(help="Results of mrspipe run.", show_default=False)],
+    quiet: Quiet = False,
+) -> None:
+    """Compare every file of a results folder with what the run wrote: missing, changed and foreign files."""
+    from mrspipe.console import Console
+    from mrspipe.pipeline.outputs import verify as compare_with_manifest
+
+    problems = compare_with_manifest(out_dir)
+    Console(quiet=quiet).verified(problems)
+    raise typer.Exit(1 if problems else 0)

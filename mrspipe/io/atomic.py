@@ -1,16 +1,62 @@
 """Write a file completely or not at all.
 
 Every writer of the package goes through `atomic_path`: an interrupted run leaves the old file or the new one, never
-half of one.
+half of one. What a process that was killed had begun stays as a hidden ``.writing-*`` file; the next run removes it.
 """
 
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 _FILE_MODE = 0o644
+_UNFINISHED = ".writing-"
+_written: ContextVar[list[Path] | None] = ContextVar("written", default=None)
+
+
+@contextmanager
+def recorded() -> Iterator[list[Path]]:
+    """Give a list that takes up every file this process writes in the block, so that a manifest can name them all.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with recorded() as written:
+    ...     atomic_write_text(Path(tempfile.mkdtemp()) / "note.txt", "whole")
+    >>> [path.name for path in written]
+    ['note.txt']
+    """
+    before = _written.get()
+    written: list[Path] = []
+    token = _written.set(written)
+    try:
+        yield written
+    finally:
+        _written.reset(token)
+        if before is not None:
+            before.extend(written)
+
+
+def _record(path: Path) -> None:
+    record = _written.get()
+    if record is not None:
+        record.append(path)
+
+
+def is_unfinished(path: Path) -> bool:
+    """Tell whether a file is one that a killed process had begun to write."""
+    return path.name.startswith(_UNFINISHED)
+
+
+def remove_unfinished(folder: Path, below: str = "**/") -> None:
+    """Remove what killed processes had begun to write in a folder and below it; nobody may be writing there.
+
+    With ``below`` empty, in the folder itself alone.
+    """
+    for path in folder.glob(f"{below}{_UNFINISHED}*"):
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -43,21 +89,33 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     ending = "".join(path.suffixes[-2:])
-    handle, name = tempfile.mkstemp(prefix=".writing-", suffix=ending, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=_UNFINISHED, suffix=ending, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
         temporary.chmod(_FILE_MODE)
         temporary.replace(path)
+        _record(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def atomic_write_bytes(path: Path, content: bytes) -> None:
-    """Write bytes to a file, completely or not at all."""
+    """Write bytes to a file, completely or not at all; a file that holds them already is not touched."""
+    path = Path(path)
+    if _holds(path, content):
+        _record(path)
+        return
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        return path.stat().st_size == len(content) and path.read_bytes() == content
+    except OSError:
+        return False
 
 
 def atomic_write_text(path: Path, text: str) -> None:

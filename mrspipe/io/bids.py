@@ -25,6 +25,7 @@ from mrspipe.io.tissue_maps import NO_TISSUE, TissueSource, find_tissue_source
 if TYPE_CHECKING:
     import pandas as pd
 
+_SESSION_IDS = ["participant_id", "session_id"]
 _OTHER_SPECTRA = {"mrsi": "spectroscopic imaging is not analysed", "unloc": "spectra without a voxel are not analysed"}
 
 
@@ -335,6 +336,8 @@ def repeated_participants(root: Path) -> tuple[str, ...]:
 def sessions(root: Path) -> "pd.DataFrame":
     """Read all ``sub-X/sub-X_sessions.tsv`` as one table.
 
+    A session with several rows that differ is left out: see `repeated_sessions`.
+
     Returns
     -------
     DataFrame
@@ -343,17 +346,26 @@ def sessions(root: Path) -> "pd.DataFrame":
     Raises
     ------
     FileError
-        One of them has no column ``session_id``, or one session twice.
+        One of them has no column ``session_id``.
     """
+    table = _session_rows(root)
+    return table.drop_duplicates(_SESSION_IDS, keep=False).reset_index(drop=True)
+
+
+def repeated_sessions(root: Path) -> frozenset[tuple[str, str]]:
+    """Give subject and session, without prefixes, where the rows of a sessions file contradict each other."""
+    table = _session_rows(root)
+    twice = table[table.duplicated(_SESSION_IDS)]
+    pairs = zip(twice["participant_id"], twice["session_id"], strict=True)
+    return frozenset((str(sub).removeprefix("sub-"), str(ses).removeprefix("ses-")) for sub, ses in pairs)
+
+
+def _session_rows(root: Path) -> "pd.DataFrame":
+    """Rows of all sessions files; those that say the same twice are one."""
     files = {path: path.parent.name for path in sorted(Path(root).glob("sub-*/sub-*_sessions.tsv"))}
-    table = join_tables(list(files), {"participant_id": list(files.values())}, columns=["participant_id", "session_id"])
-    ids, place = ["participant_id", "session_id"], Path(root) / "sub-*" / "sub-*_sessions.tsv"
-    _check_ids(table, ids, place)
-    twice = table[table.duplicated(ids)]
-    if len(twice):
-        row = ", ".join(str(twice.iloc[0][name]) for name in ids)
-        raise FileError(f"{row} is there more than once.", where=str(place), cure="Keep one row.", code="table")
-    return table
+    table = join_tables(list(files), {"participant_id": list(files.values())}, columns=_SESSION_IDS)
+    _check_ids(table, _SESSION_IDS, Path(root) / "sub-*" / "sub-*_sessions.tsv")
+    return table.drop_duplicates()
 
 
 def _check_ids(table: "pd.DataFrame", ids: list[str], path: Path) -> None:

@@ -1,160 +1,88 @@
 """What was computed from what: lets an interrupted or repeated run compute only what changed.
 
-A scan's *fingerprint* is a hash over the content of everything its result depends on: the bytes of its files, the
-settings, the basis, the version of the program. After a scan is written, a small JSON keeps the fingerprint and the
-hash of each output. The scan is current when the fingerprint is the same **and** the outputs are still what was
-written; that a file exists proves nothing.
+A step's *fingerprint* is a hash over the content of everything its outputs depend on: the bytes of files, the
+settings, the basis, the source of the program. A step is a scan, a page, or a table of the study. After it is
+written, a small JSON keeps the fingerprint and the hash of each output. The step is current when the fingerprint is
+the same **and** the outputs are still what was written; that a file exists proves nothing.
 """
 
-import hashlib
-import json
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-from pydantic import BaseModel
-
 from mrspipe.core.errors import FileError
-from mrspipe.core.signal import ScanKey
+from mrspipe.io.atomic import is_unfinished
+from mrspipe.io.digests import fingerprint as fingerprint
+from mrspipe.io.digests import hash_file
 from mrspipe.io.tables import read_json, write_json
 
-_CHUNK_BYTES = 1 << 20
 _FOLDER = Path("logs") / "manifest"
 
 
 @dataclass(frozen=True, slots=True)
 class ManifestEntry:
-    """One scan: the fingerprint of its inputs, and the hash of each output by its path below the output folder."""
+    """One step: the fingerprint of what it depends on, and the hash of each output by its path below the folder.
+
+    ``inputs`` are the hashes of the images that went in, by their path below the dataset; for the record only.
+    """
 
     fingerprint: str
     outputs: Mapping[str, str]
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """All scans of an output folder that were finished, by the scan's label."""
+    """All steps of an output folder that were finished, by name; a scan's name is its label."""
 
     out_dir: Path
     entries: Mapping[str, ManifestEntry]
 
 
-def fingerprint(*parts: object) -> str:
-    """Hash the content of the parts, in their order.
+def write_manifest(
+    out_dir: Path, name: str, fingerprint: str, outputs: Iterable[Path], inputs: Mapping[str, str] | None = None
+) -> ManifestEntry:
+    """Note that a step is finished.
 
-    Parameters
-    ----------
-    *parts : object
-        A ``Path`` stands for the bytes of the file (its name and date do not count). Arrays count with type and shape.
-        Also taken: settings, dataclasses (such as a `BasisSet`), mappings (in any order), sequences, text, numbers,
-        None.
-
-    Returns
-    -------
-    str
-        SHA-256 as 64 hexadecimal digits; the same in every process.
-
-    Examples
-    --------
-    >>> fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
-    True
-    >>> fingerprint("ab", "c") == fingerprint("a", "bc")
-    False
-    """
-    return _digest("parts", *(_hash(part).encode() for part in parts))
-
-
-def _hash(part: object) -> str:
-    if isinstance(part, Path):
-        return _digest("file", hash_file(part).encode())
-    if isinstance(part, (np.ndarray, np.generic)):
-        array = np.ascontiguousarray(part)
-        return _digest("array", array.dtype.str.encode(), str(np.shape(part)).encode(), array.tobytes())
-    if isinstance(part, BaseModel):
-        return _object_hash(part, list(type(part).model_fields))
-    if is_dataclass(part) and not isinstance(part, type):
-        return _object_hash(part, [f.name for f in fields(part)])
-    if isinstance(part, Mapping):
-        return _digest("mapping", *sorted(f"{_hash(key)}{_hash(value)}".encode() for key, value in part.items()))
-    if isinstance(part, (set, frozenset)):
-        return _digest("set", *sorted(_hash(item).encode() for item in part))
-    if isinstance(part, (list, tuple)):
-        return _digest("sequence", *(_hash(item).encode() for item in part))
-    if isinstance(part, bytes):
-        return _digest("bytes", part)
-    return _digest("value", _spelling(part).encode())
-
-
-def _object_hash(part: object, names: list[str]) -> str:
-    return _digest(type(part).__name__, _hash({name: getattr(part, name) for name in names}).encode())
-
-
-def _spelling(value: object) -> str:
-    if isinstance(value, float) and not math.isfinite(value):
-        return f"float:{value}"
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return f"{type(value).__name__}:{json.dumps(value)}"
-    raise TypeError(f"A {type(value).__name__} has no content to take a fingerprint of.")
-
-
-def _digest(kind: str, *parts: bytes) -> str:
-    # Each part is preceded by its length, so that moving a border between two parts changes the hash.
-    state = hashlib.sha256()
-    for part in (kind.encode(), *parts):
-        state.update(len(part).to_bytes(8, "big"))
-        state.update(part)
-    return state.hexdigest()
-
-
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file's bytes.
-
-    Raises
-    ------
-    FileError
-        The file cannot be read.
-    """
-    state = hashlib.sha256()
-    try:
-        with Path(path).open("rb") as stream:
-            while chunk := stream.read(_CHUNK_BYTES):
-                state.update(chunk)
-    except OSError as error:
-        raise FileError(f"The file cannot be read: {error.strerror}.", where=str(path), code="file-missing") from error
-    return state.hexdigest()
-
-
-def write_manifest(out_dir: Path, key: ScanKey, fingerprint: str, outputs: Sequence[Path]) -> Path:
-    """Note that a scan is finished.
-
-    Each scan has its own file, so that workers need not wait for each other.
+    Each step has its own file, so that workers need not wait for each other.
 
     Parameters
     ----------
     out_dir : Path
         Output folder of the run.
-    key : ScanKey
+    name : str
+        Such as the label of a scan.
     fingerprint : str
-        Of everything the result depends on.
-    outputs : sequence of Path
+        Of everything the outputs depend on.
+    outputs : iterable of Path
         The files that were written, all below ``out_dir``.
+    inputs : mapping of str to str, optional
+        Hashes of the images that went in.
 
     Returns
     -------
-    Path
-        The file of this entry.
+    ManifestEntry
     """
-    path = out_dir / _FOLDER / f"{key.label}.json"
-    hashes = {output.relative_to(out_dir).as_posix(): hash_file(output) for output in outputs}
-    write_json(path, {"fingerprint": fingerprint, "outputs": hashes})
-    return path
+    hashes = {output.relative_to(out_dir).as_posix(): hash_file(output) for output in dict.fromkeys(outputs)}
+    entry = ManifestEntry(fingerprint, hashes, dict(inputs or {}))
+    write_json(_path(out_dir, name), entry)
+    return entry
+
+
+def _path(out_dir: Path, name: str) -> Path:
+    return out_dir / _FOLDER / f"{name}.json"
 
 
 def read_manifest(out_dir: Path) -> Manifest:
-    """Read which scans were finished; an entry that cannot be read counts as not finished."""
-    entries = {path.stem: _read_entry(path) for path in sorted((out_dir / _FOLDER).glob("*.json"))}
-    return Manifest(out_dir, {label: entry for label, entry in entries.items() if entry is not None})
+    """Read which steps were finished; an entry that cannot be read counts as not finished."""
+    paths = [path for path in sorted((out_dir / _FOLDER).glob("*.json")) if not is_unfinished(path)]
+    entries = {path.stem: _read_entry(path) for path in paths}
+    return Manifest(out_dir, {name: entry for name, entry in entries.items() if entry is not None})
+
+
+def read_entry(out_dir: Path, name: str) -> ManifestEntry | None:
+    """Read one entry; None when there is none, or it cannot be read."""
+    return _read_entry(_path(out_dir, name))
 
 
 def _read_entry(path: Path) -> ManifestEntry | None:
@@ -162,44 +90,59 @@ def _read_entry(path: Path) -> ManifestEntry | None:
         content = read_json(path)
     except FileError:
         return None
-    print_of_inputs, outputs = content.get("fingerprint"), content.get("outputs")
+    print_of_inputs, outputs, inputs = (content.get(name) for name in ("fingerprint", "outputs", "inputs"))
     if not isinstance(print_of_inputs, str) or not isinstance(outputs, dict) or not outputs:
         return None
-    return ManifestEntry(print_of_inputs, {str(name): str(value) for name, value in outputs.items()})
+    inputs = inputs if isinstance(inputs, dict) else {}
+    return ManifestEntry(print_of_inputs, *({str(n): str(v) for n, v in part.items()} for part in (outputs, inputs)))
 
 
-def is_current(manifest: Manifest, key: ScanKey, fingerprint: str) -> bool:
-    """Tell whether a scan need not be computed again: same inputs, and its outputs untouched."""
-    entry = manifest.entries.get(key.label)
-    return entry is not None and entry.fingerprint == fingerprint and _outputs_are_intact(manifest.out_dir, entry)
+def is_current(manifest: Manifest, name: str, fingerprint: str, hash_of: Callable[[Path], str] = hash_file) -> bool:
+    """Tell whether a step need not be done again: it depends on the same, and its outputs are untouched.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    name : str
+    fingerprint : str
+    hash_of : callable, optional
+        Gives the hash of a file; by default it is read.
+    """
+    entry = manifest.entries.get(name)
+    return entry is not None and entry.fingerprint == fingerprint and not changed_outputs(manifest, name, hash_of)
 
 
-def _outputs_are_intact(out_dir: Path, entry: ManifestEntry) -> bool:
-    return all(
-        (out_dir / name).is_file() and hash_file(out_dir / name) == expected for name, expected in entry.outputs.items()
-    )
+def changed_outputs(manifest: Manifest, name: str, hash_of: Callable[[Path], str] = hash_file) -> dict[str, str]:
+    """Give the outputs of a step that are no longer what was written: ``missing`` or ``changed`` by their path."""
+    problems = {}
+    for output, expected in manifest.entries[name].outputs.items():
+        path = manifest.out_dir / output
+        if not path.is_file():
+            problems[output] = "missing"
+        elif hash_of(path) != expected:
+            problems[output] = "changed"
+    return problems
 
 
-def set_aside(out_dir: Path, key: ScanKey) -> tuple[Path, ...]:
-    """Move the results of a scan that no longer hold to ``logs/outdated``, where no table or page takes them up.
+def set_aside(out_dir: Path, name: str) -> tuple[Path, ...]:
+    """Move the outputs of a step that no longer hold to ``logs/outdated``, where no table or page takes them up.
 
     Parameters
     ----------
     out_dir : Path
-    key : ScanKey
+    name : str
 
     Returns
     -------
     tuple of Path
-        Where they are now; empty when the scan had no results.
+        Where they are now; empty when the step had no outputs.
     """
-    entry = out_dir / _FOLDER / f"{key.label}.json"
-    finished = _read_entry(entry) if entry.exists() else None
-    entry.unlink(missing_ok=True)
+    finished = read_entry(out_dir, name)
+    _path(out_dir, name).unlink(missing_ok=True)
     moved = []
-    for name in finished.outputs if finished else ():
-        if (out_dir / name).exists():
-            target = out_dir / "logs" / "outdated" / name
+    for output in finished.outputs if finished else ():
+        if (out_dir / output).exists():
+            target = out_dir / "logs" / "outdated" / output
             target.parent.mkdir(parents=True, exist_ok=True)
-            moved.append((out_dir / name).replace(target))
+            moved.append((out_dir / output).replace(target))
     return tuple(moved)

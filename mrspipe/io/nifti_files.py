@@ -5,6 +5,7 @@ A file is read completely before it is parsed, so that one cut short by a full d
 """
 
 import gzip
+import io
 import math
 import zlib
 from pathlib import Path
@@ -18,6 +19,13 @@ from mrspipe.io.atomic import atomic_write_bytes
 _GZIP_MAGIC = b"\x1f\x8b"
 # The first field of a header is its own length, which tells the version (NIfTI-1: 348, NIfTI-2: 540 bytes).
 _HEADER_SIZES = {348: "Nifti1", 540: "Nifti2"}
+_LONGEST_HEADER = max(_HEADER_SIZES)
+_PADDING = 1 << 20
+# The deflate format makes data at most this much smaller (zlib, technical details): a file that is smaller still
+# cannot hold what its header declares.
+_HIGHEST_RATIO = 1032
+# No single-voxel scan and no image of a brain is larger; what is, is not one, or is meant to fill the memory.
+LARGEST_BYTES = 4 << 30
 _SINGLE_FILE_MAGIC = (b"n+1", b"n+2")
 
 
@@ -38,12 +46,28 @@ def load_nifti(path: Path) -> Any:
     FileError
         Codes ``missing``, ``truncated``, ``not-nifti``.
     """
-    content = file_content(path)
-    image_class = _image_class(content, path)
+    raw = _raw_content(path)
+    start = _decompressed(raw, _LONGEST_HEADER, path)
+    image_class = _image_class(start, path)
+    expected = _expected_size(start, image_class, path)
+    if expected > _HIGHEST_RATIO * len(raw):
+        raise _truncated(path, expected, None)
+    if expected > LARGEST_BYTES:
+        raise _too_large(path)
+    # A little more is taken, because some programs pad; a compressed file that holds far more than its header says
+    # would only fill the memory.
+    content = _decompressed(raw, expected + _PADDING, path)
+    if len(content) < expected:
+        raise _truncated(path, expected, len(content))
+    return _parsed(image_class, content, path)
+
+
+def _expected_size(start: bytes, image_class: Any, path: Path) -> int:
+    """Size in bytes of the whole file, from its header."""
     header_size = image_class.header_class.sizeof_hdr
-    if len(content) < header_size:
-        raise _truncated(path, header_size, len(content))
-    header = image_class.header_class(content[:header_size], check=False)
+    if len(start) < header_size:
+        raise _truncated(path, header_size, len(start))
+    header = image_class.header_class(start[:header_size], check=False)
     if bytes(header["magic"].item())[:3] not in _SINGLE_FILE_MAGIC:
         raise _not_nifti(path)
     lengths = [int(n) for n in header["dim"][1 : 1 + int(header["dim"][0])]]
@@ -55,10 +79,7 @@ def load_nifti(path: Path) -> Any:
             code="not-nifti",
         )
     # Not np.prod: dimensions that a damaged header makes up can have a product beyond 64 bits.
-    expected = int(header["vox_offset"]) + math.prod(lengths) * int(header["bitpix"]) // 8
-    if len(content) < expected:
-        raise _truncated(path, expected, len(content))
-    return _parsed(image_class, content, path)
+    return int(header["vox_offset"]) + math.prod(lengths) * int(header["bitpix"]) // 8
 
 
 def file_content(path: Path) -> bytes:
@@ -67,18 +88,30 @@ def file_content(path: Path) -> bytes:
     Raises
     ------
     FileError
-        Codes ``missing``, ``truncated``.
+        Codes ``missing``, ``truncated``, ``too-large``.
     """
+    content = _decompressed(_raw_content(path), LARGEST_BYTES + 1, path)
+    if len(content) > LARGEST_BYTES:
+        raise _too_large(path)
+    return content
+
+
+def _raw_content(path: Path) -> bytes:
     try:
-        raw = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except FileNotFoundError:
         raise FileError("The file does not exist.", where=str(path), code="missing") from None
     except OSError as error:
         raise FileError(f"The file cannot be read: {error.strerror}.", where=str(path)) from error
+
+
+def _decompressed(raw: bytes, n_bytes: int, path: Path) -> bytes:
+    """The first bytes of a file's content, as many as asked for; a compressed file that ends before is checked."""
     if not raw.startswith(_GZIP_MAGIC):
         return raw
     try:
-        return gzip.decompress(raw)
+        with gzip.open(io.BytesIO(raw)) as stream:
+            return stream.read(n_bytes)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise FileError(
             f"The compressed file is cut short or damaged ({error}).",
@@ -114,12 +147,22 @@ def _parsed(image_class: Any, content: bytes, path: Path) -> Any:
         ) from error
 
 
-def _truncated(path: Path, expected: int, found: int) -> FileError:
+def _truncated(path: Path, expected: int, found: int | None) -> FileError:
+    has = "it is far too small for that" if found is None else f"it has {found}"
     return FileError(
-        f"The file is cut short: its header needs {expected} bytes, it has {found}.",
+        f"The file is cut short: its header needs {expected} bytes, {has}.",
         where=str(path),
         cure="Copy or convert it again.",
         code="truncated",
+    )
+
+
+def _too_large(path: Path) -> FileError:
+    return FileError(
+        f"The file holds more than {LARGEST_BYTES >> 30} GiB.",
+        where=str(path),
+        cure="Give one scan, or one image of a brain.",
+        code="too-large",
     )
 
 

@@ -7,7 +7,7 @@ are added as columns of their own where a scan has them.
 import math
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from mrspipe.core.results import SUMS, Concentration, ErrorBudget, FitResult, Qu
 from mrspipe.core.scan_result import ScanResult
 from mrspipe.core.signal import ScanKey
 from mrspipe.io.tables import MISSING
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 BoolArray = NDArray[np.bool_]
 
@@ -37,6 +40,23 @@ def scan_columns(key: ScanKey) -> dict[str, str]:
         "task_id": key.task or MISSING,
         "run": key.run or MISSING,
     }
+
+
+def keys_of(table: "DataFrame") -> list[ScanKey]:
+    """Give the scans that a table has rows of, in its order.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With the columns of `scan_columns`, and those of further entities where scans have them.
+    """
+    columns = dict(zip(("sub", "ses", "task", "run"), ("participant_id", "session_id", "task_id", "run"), strict=True))
+    columns |= {name: name for name in ("acq", "nuc", "voi", "rec", "echo", "inv") if name in table.columns}
+    found: dict[ScanKey, None] = {}
+    for row in table[list(columns.values())].fillna("").astype(str).to_dict("records"):
+        named = {name: row[column].removeprefix(f"{name}-") for name, column in columns.items()}
+        found[ScanKey(**{name: text for name, text in named.items() if text not in ("", MISSING)})] = None
+    return list(found)
 
 
 def _other_entities(key: ScanKey) -> dict[str, str]:

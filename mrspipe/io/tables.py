@@ -203,7 +203,9 @@ def _text(path: Path) -> str:
     except FileNotFoundError:
         raise FileError("The table does not exist.", where=str(path), code="table") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise FileError(f"The table cannot be read: {error}.", where=str(path), code="table") from error
+        raise FileError(
+            f"The table cannot be read: {error}.", where=str(path), cure="Save it as UTF-8.", code="table"
+        ) from error
 
 
 def _column(name: str, cells: Sequence[str]) -> "pd.Series[Any]":

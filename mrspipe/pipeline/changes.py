@@ -51,6 +51,7 @@ def write_scan_changes(
     keys: Sequence[ScanKey],
     config: StudyConfig,
     learned: LearnedMacromolecules | None,
+    workers: Workers,
     progress: Callable[[str, int, int], None],
 ) -> None:
     """Write ``group/changes.tsv``: in every subject, the changes from the first scan to each of the others.
@@ -68,8 +69,7 @@ def write_scan_changes(
         if len(scans) > 1
     ]
     done = counted(progress, "Changes", len(jobs))
-    with Workers(config.engine.n_procs) as workers:
-        found = workers.run(_changes_or_none, jobs, lost=lambda _: [], done=done)
+    found = workers.run(_changes_or_none, jobs, lost=lambda _: [], done=done)
     _write(out_dir / "group" / "changes.tsv", [row for rows in found for row in rows], SCAN_CHANGES)
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from mrspipe import __version__
 from mrspipe.basis.settings import BasisSettings
 from mrspipe.checks.catalogue import Finding, catalogue
 from mrspipe.checks.scan import scan_findings
@@ -19,7 +18,7 @@ from mrspipe.core.errors import MrspipeError
 from mrspipe.core.results import Failure
 from mrspipe.core.signal import Acquisition, Scan, ScanKey
 from mrspipe.io.bids import ScanFiles, read_scan
-from mrspipe.io.manifest import fingerprint
+from mrspipe.io.digests import fingerprint
 from mrspipe.io.tables import read_json, write_json
 from mrspipe.io.volumes import read_volume
 from mrspipe.pipeline.basis import basis_for
@@ -35,11 +34,13 @@ _DARK = 0.05
 class ExamineJob:
     """What a worker needs to examine a scan.
 
-    ``out_dir`` is where reports are kept (None: nowhere), ``basis`` the settings to try a basis set with (None: not).
+    ``out_dir`` is where reports are kept (None: nowhere) under the fingerprint ``mark`` of the files, ``basis`` the
+    settings to try a basis set with (None: not).
     """
 
     files: ScanFiles
     out_dir: Path | None = None
+    mark: str = ""
     basis: BasisSettings | None = None
 
 
@@ -76,11 +77,6 @@ def examine(job: ExamineJob) -> ScanReport:
     files = job.files
     try:
         with stage("load"):
-            mark = _mark(files)
-        kept = read_report(job.out_dir, files.key, mark) if job.out_dir and job.basis is None else None
-        if kept is not None:
-            return kept
-        with stage("load"):
             scan = read_scan(files)
             placement = tuple(_placement(scan, files))
         with stage("check"):
@@ -95,10 +91,11 @@ def examine(job: ExamineJob) -> ScanReport:
         if job.basis is not None:
             with stage("basis"):
                 basis_for(scan.metabolites, job.basis)
+        if job.out_dir is not None:
+            with stage("write"):
+                _write_report(job.out_dir, report, job.mark)
     except StageError as error:
         return ScanReport(files.key, failure=failure_of(files.key.label, files.key.entities, error, job.out_dir))
-    if job.out_dir is not None:
-        _write_report(job.out_dir, report, mark)
     return report
 
 
@@ -141,12 +138,6 @@ def _about_maps(problem: MrspipeError) -> Finding:
     return Finding(code, f"{Path(problem.where).name}: {problem.message}" if problem.where else problem.message)
 
 
-def _mark(files: ScanFiles) -> str:
-    """Fingerprint of what a report depends on."""
-    images = [files.metabolites, files.water, files.anatomy, *files.tissue_maps.values()]
-    return fingerprint(__version__, files.key, *(p for p in images if p), files.sidecar, files.water_sidecar)
-
-
 def read_report(out_dir: Path, key: ScanKey, mark: str | None = None) -> ScanReport | None:
     """Read a report that an earlier run kept; None when there is none, or not of this fingerprint."""
     try:
@@ -154,14 +145,6 @@ def read_report(out_dir: Path, key: ScanKey, mark: str | None = None) -> ScanRep
         return _report_from(key, content) if mark in (None, content["fingerprint"]) else None
     except (MrspipeError, KeyError, TypeError):
         return None
-
-
-def is_current(out_dir: Path, files: ScanFiles) -> bool:
-    """Tell whether an earlier run's report is of the files as they are now."""
-    try:
-        return read_report(out_dir, files.key, _mark(files)) is not None
-    except (MrspipeError, OSError):
-        return False
 
 
 def _report_from(key: ScanKey, content: Mapping[str, Any]) -> ScanReport:

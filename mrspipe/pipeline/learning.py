@@ -2,11 +2,17 @@
 
 The first pass fits every spectrum quickly and keeps what it says about the macromolecule lines; nothing about groups,
 conditions or concentrations enters. What was learned is stored with the results and is part of what they depend on.
+
+A model is kept while the scans that taught it are mostly the same: as long as no more than a tenth of the scans, or
+the scans of no more than one participant, were changed, added or removed since. It is a prior, and a tenth of the
+scans moves it by less than it is known (docs/decisions/0009). So one corrected file costs one participant, and
+``--relearn`` asks for a model of the scans as they are.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mrspipe.config import StudyConfig
 from mrspipe.core.errors import MrspipeError
@@ -21,7 +27,6 @@ from mrspipe.fit.learning import (
 )
 from mrspipe.fit.spectrum import fit_for_learning
 from mrspipe.io.bids import ScanFiles, read_scan
-from mrspipe.io.manifest import fingerprint
 from mrspipe.io.tables import read_json, write_json
 from mrspipe.pipeline.basis import basis_for
 from mrspipe.preprocess.steps import preprocess
@@ -31,6 +36,8 @@ Progress = Callable[[str, int, int], None]
 _FILE = "macromolecules.json"
 # The second round starts its fits from what the first learned; a third changes little.
 _N_ROUNDS = 2
+# More scans than this share changed: what was learned is of another study.
+_LARGEST_CHANGE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +57,56 @@ class LearningJob:
     learned: LearnedMacromolecules | None
 
 
-def read_learned(out_dir: Path, marks: Sequence[str]) -> LearnedMacromolecules | None:
-    """Read what an earlier run learned from the same scans with the same settings; None when there is none.
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What a study taught.
+
+    Parameters
+    ----------
+    learned : LearnedMacromolecules
+    changed : tuple of str
+        Scans that were changed, added or removed since, by their labels.
+    """
+
+    learned: LearnedMacromolecules
+    changed: tuple[str, ...] = ()
+
+
+def read_lesson(out_dir: Path, marks: Mapping[str, str], settings: str) -> Lesson | None:
+    """Read what an earlier run learned with the same settings from mostly the same scans; None when there is none.
 
     Parameters
     ----------
     out_dir : Path
-    marks : sequence of str
-        Fingerprints of the scans.
+    marks : mapping of str to str
+        Fingerprint of each scan that would teach now, by its label.
+    settings : str
+        Fingerprint of the settings and the program.
     """
-    path = out_dir / _FILE
     try:
-        content = read_json(path)
-        return from_json(content) if content.get("fingerprint") == fingerprint(sorted(marks)) else None
-    except (MrspipeError, KeyError, TypeError):
+        content = read_json(out_dir / _FILE)
+        if content["settings"] != settings:
+            return None
+        taught_by = dict(content["taught_by"])
+        changed = [label for label in sorted({*marks, *taught_by}) if marks.get(label) != taught_by.get(label)]
+        return Lesson(from_json(content), tuple(changed)) if _is_mostly_the_same(changed, marks, taught_by) else None
+    except (MrspipeError, KeyError, TypeError, ValueError):
         return None
 
 
+def _is_mostly_the_same(changed: Sequence[str], marks: Mapping[str, str], taught_by: Mapping[str, str]) -> bool:
+    participants = {label.partition("_")[0] for label in changed}
+    return len(participants) <= 1 or len(changed) <= _LARGEST_CHANGE * len({*marks, *taught_by})
+
+
 def learn(
-    out_dir: Path, scans: Sequence[ScanFiles], marks: Sequence[str], config: StudyConfig, progress: Progress
+    out_dir: Path,
+    scans: Sequence[ScanFiles],
+    marks: Mapping[str, str],
+    settings: str,
+    config: StudyConfig,
+    workers: Workers,
+    progress: Progress,
 ) -> LearnedMacromolecules:
     """Learn from all scans of a study and write ``macromolecules.json``; one that cannot be fitted is left out.
 
@@ -76,16 +114,18 @@ def learn(
     ----------
     out_dir : Path
     scans : sequence of ScanFiles
-    marks : sequence of str
-        Fingerprints of the scans.
+    marks : mapping of str to str
+        Fingerprint of each scan, by its label.
+    settings : str
+        Fingerprint of the settings and the program.
     config : StudyConfig
+    workers : Workers
     progress : callable
     """
     jobs = [ReadingJob(files, config) for files in scans]
-    with Workers(config.engine.n_procs) as workers:
-        read = workers.run(_read, jobs, lost=lambda _: None, done=counted(progress, "Preprocessing", len(jobs)))
-        learned = learn_from([signal for signal in read if signal is not None], config, workers, progress)
-    return store_learned(out_dir, learned, marks)
+    read = workers.run(_read, jobs, lost=lambda _: None, done=counted(progress, "Preprocessing", len(jobs)))
+    learned = learn_from([signal for signal in read if signal is not None], config, workers, progress)
+    return store_learned(out_dir, learned, {"settings": settings, "taught_by": dict(marks)})
 
 
 def learn_from(
@@ -113,18 +153,18 @@ def learn_from(
     return learned
 
 
-def store_learned(out_dir: Path, learned: LearnedMacromolecules, marks: Sequence[str]) -> LearnedMacromolecules:
+def store_learned(out_dir: Path, learned: LearnedMacromolecules, taught: Mapping[str, Any]) -> LearnedMacromolecules:
     """Write ``macromolecules.json``, and give its content as a later run will read it, to the last digit.
 
     Parameters
     ----------
     out_dir : Path
     learned : LearnedMacromolecules
-    marks : sequence of str
-        Fingerprints of what it was learned from.
+    taught : mapping
+        What it was learned from, by fingerprints.
     """
     path = out_dir / _FILE
-    write_json(path, {"fingerprint": fingerprint(sorted(marks)), **to_json(learned)})
+    write_json(path, {**taught, **to_json(learned)})
     return from_json(read_json(path))
 
 

@@ -15,8 +15,10 @@ from mrspipe.engine import Progress, Workers, counted
 from mrspipe.fit.learning import LearnedMacromolecules
 from mrspipe.fit.refits import broadened
 from mrspipe.fit.spectrum import fit_spectrum
+from mrspipe.io.columns import SCAN_ALTERNATIVES
 from mrspipe.io.derivatives import read_clean, read_fit, read_levels, read_quality
 from mrspipe.io.rows import scan_columns
+from mrspipe.io.tables import table_of, write_table
 from mrspipe.pipeline.basis import basis_for
 
 Row = dict[str, Any]
@@ -33,14 +35,15 @@ class ParticipantJob:
     learned: LearnedMacromolecules | None
 
 
-def matched_linewidths(
+def write_linewidths(
     out_dir: Path,
     keys: Sequence[ScanKey],
     config: StudyConfig,
     learned: LearnedMacromolecules | None,
+    workers: Workers,
     progress: Progress,
-) -> list[Row]:
-    """Broaden each participant's spectra to the broadest usable one and fit them again.
+) -> None:
+    """Write ``group/linewidths.tsv``: fits of spectra that were broadened to the participant's broadest usable one.
 
     Parameters
     ----------
@@ -49,21 +52,16 @@ def matched_linewidths(
         Scans with results.
     config : StudyConfig
     learned : LearnedMacromolecules or None
+    workers : Workers
     progress : callable
-
-    Returns
-    -------
-    list of dict
-        Rows of ``group/alternatives.tsv``; none for a participant with one usable scan.
     """
     of_participant: dict[str, list[ScanKey]] = {}
     for key in keys:
         of_participant.setdefault(key.sub, []).append(key)
     jobs = [ParticipantJob(out_dir, tuple(scans), config, learned) for scans in of_participant.values()]
-    with Workers(config.engine.n_procs) as workers:
-        done = counted(progress, "Line widths", len(jobs))
-        found = workers.run(_matched, jobs, lost=lambda _: [], done=done)
-    return [row for rows in found for row in rows]
+    found = workers.run(_matched, jobs, lost=lambda _: [], done=counted(progress, "Line widths", len(jobs)))
+    rows = [row for rows in found for row in rows]
+    write_table(out_dir / "group" / "linewidths.tsv", table_of(rows, SCAN_ALTERNATIVES), SCAN_ALTERNATIVES)
 
 
 def _matched(job: ParticipantJob) -> list[Row]:

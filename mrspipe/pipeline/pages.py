@@ -1,7 +1,8 @@
 """The pages of a study, assembled from the files of its results."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,25 +12,22 @@ from mrspipe.core.errors import MrspipeError
 from mrspipe.core.results import Failure, TissueFractions
 from mrspipe.core.signal import ScanKey, Signal
 from mrspipe.core.volume import Volume
-from mrspipe.engine import run_jobs
-from mrspipe.io.atomic import atomic_write_text
-from mrspipe.io.bids import ScanFiles, StudyFiles
-from mrspipe.io.derivatives import (
-    read_clean,
-    read_fit,
-    read_levels,
-    read_quality,
-    read_voxel_mask,
-    results_exist,
-    scan_dir,
-)
+from mrspipe.engine import Workers, counted
+from mrspipe.io.atomic import atomic_write_text, recorded
+from mrspipe.io.bids import ScanFiles
+from mrspipe.io.derivatives import read_clean, read_fit, read_levels, read_quality, read_voxel_mask, scan_dir
+from mrspipe.io.digests import fingerprint
+from mrspipe.io.manifest import Manifest, write_manifest
+from mrspipe.io.program import program_mark
 from mrspipe.io.sidecars import with_sidecar
 from mrspipe.io.tables import read_json, write_table
 from mrspipe.io.volumes import read_volume
 from mrspipe.pipeline.before_after import before_and_after
 from mrspipe.pipeline.group import Comparison, group_page
-from mrspipe.pipeline.mean_spectra import ScanSpectrum, mean_spectra, scan_spectrum
-from mrspipe.pipeline.preflight import notes_of_scans
+from mrspipe.pipeline.marks import without_engine
+from mrspipe.pipeline.mean_spectra import mean_spectra
+from mrspipe.pipeline.outputs import Outputs
+from mrspipe.pipeline.study_facts import Facts
 from mrspipe.pipeline.words import ScanFacts, analysis_facts, methods_of, procedures, scan_facts
 from mrspipe.qc import QcSettings
 from mrspipe.report.blind import blinded
@@ -41,13 +39,48 @@ from mrspipe.report.mrsinmrs import MrsinmrsRow, mrsinmrs_rows
 from mrspipe.report.pages import write_group_page, write_subject_page
 
 Progress = Callable[[str, int, int], None]
+
+_GROUP_PAGE = "group.html"
 BLIND_DIR = "blind"
 """Folder for the blinded pages, beside the others."""
 
 
 @dataclass(frozen=True, slots=True)
+class Pages:
+    """What the pages of a study have in common.
+
+    Parameters
+    ----------
+    outputs : Outputs
+    config : StudyConfig
+    title : str
+        Name of the study.
+    failures : tuple of Failure
+    checks : mapping of str to tuple of str
+        What was found in a scan, by its label.
+    anew : bool
+        Make pages that are current, too.
+    folder : str
+        Where the pages are written, below the output folder.
+    """
+
+    outputs: Outputs
+    config: StudyConfig
+    title: str
+    failures: tuple[Failure, ...]
+    checks: Mapping[str, tuple[str, ...]]
+    anew: bool = False
+    folder: str = ""
+
+    @property
+    def place(self) -> Path:
+        """Folder of the pages."""
+        return self.outputs.out_dir / self.folder
+
+
+@dataclass(frozen=True, slots=True)
 class PageJob:
-    """What a worker needs for one subject's page."""
+    """What a worker needs for one subject's page; ``mark`` is the fingerprint of what the page depends on."""
 
     out_dir: Path
     participant_id: str
@@ -55,93 +88,187 @@ class PageJob:
     failures: tuple[Failure, ...]
     config: StudyConfig
     title: str
-    group_page: str
     checks: Mapping[str, tuple[str, ...]]
     page: Path
+    step: str
+    mark: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class WrittenSubject:
-    """What the page of a subject leaves for the study: what was done to its scans, reporting checklist, spectra."""
+def write_subject_pages(
+    pages: Pages, scans: Sequence[ScanFiles], subjects: Iterable[str], workers: Workers, progress: Progress
+) -> None:
+    """Write the pages of subjects, unless they are current.
 
-    scans: tuple[ScanFacts, ...] = ()
-    checklist: tuple[MrsinmrsRow, ...] = ()
-    spectra: tuple[ScanSpectrum, ...] = ()
-
-
-def write_pages(
-    out_dir: Path,
-    config: StudyConfig,
-    files: StudyFiles,
-    failures: Sequence[Failure],
-    comparison: Comparison | None,
-    progress: Progress,
-) -> Path | None:
-    """Write the page of every subject and, after a comparison, the page and the figures of the study.
-
-    Returns
-    -------
-    Path or None
-        The page of the study.
+    Parameters
+    ----------
+    pages : Pages
+    scans : sequence of ScanFiles
+        Those with results.
+    subjects : iterable of str
+        Labels; also of those without a scan that has results.
+    workers : Workers
+    progress : callable
     """
-    title = config.title or dataset_name(files.root)
-    group_link = "group.html" if comparison is not None else ""
-    jobs = _jobs(out_dir, out_dir, config, files, failures, title, group_link)
-    written = _write_subjects(jobs, config, progress)
-    methods = methods_of(config, _facts(written), procedures(comparison.contrasts) if comparison else ())
-    _write_words(out_dir, methods, next((one.checklist for one in written if one.checklist), ()))
-    if comparison is None:
-        return None
-    page = _study_page(out_dir, comparison, config, title, failures, methods)
-    spectra = [spectrum for one in written for spectrum in one.spectra]
-    page = replace(page, spectra=mean_spectra(spectra, comparison.measurements, page.group))
-    figures = group_figures(page)
-    write_figures(out_dir / "figures", figures)
-    write_group_page(out_dir / "group.html", page, figures)
-    return out_dir / "group.html"
+    jobs = _waiting(pages, scans, subjects)
+    workers.run(_write_subject, jobs, lost=lambda _: None, done=counted(progress, "Pages", len(jobs)))
 
 
-def write_blinded_pages(
-    out_dir: Path,
-    config: StudyConfig,
-    files: StudyFiles,
-    failures: Sequence[Failure],
-    comparison: Comparison,
-    progress: Progress,
+def _waiting(pages: Pages, scans: Sequence[ScanFiles], subjects: Iterable[str]) -> list[PageJob]:
+    manifest = pages.outputs.manifest()
+    of_subject: dict[str, list[ScanFiles]] = defaultdict(list)
+    for scan in scans:
+        of_subject[scan.key.sub].append(scan)
+    jobs = [_job(pages, manifest, subject, of_subject[subject]) for subject in sorted(set(subjects))]
+    waiting = [one for one in jobs if not pages.outputs.is_current(manifest, one.step, one.mark)]
+    return jobs if pages.anew else waiting
+
+
+def _job(pages: Pages, manifest: Manifest, subject: str, scans: Sequence[ScanFiles]) -> PageJob:
+    failures = tuple(failure for failure in pages.failures if failure.entities.get("sub") == subject)
+    checks = {scan.key.label: pages.checks.get(scan.key.label, ()) for scan in scans}
+    results = {scan.key.label: manifest.entries[scan.key.label] for scan in scans}
+    notes = [(scan.water_note, scan.tissue_note, scan.anatomy_note) for scan in scans]
+    settings = without_engine(pages.config)
+    mark = fingerprint(program_mark(), subject, results, notes, failures, checks, settings, pages.title)
+    name = f"sub-{subject}"
+    return PageJob(
+        out_dir=pages.outputs.out_dir,
+        participant_id=name,
+        scans=tuple(scans),
+        failures=failures,
+        config=pages.config,
+        title=pages.title,
+        checks=checks,
+        page=pages.place / f"{name}.html",
+        step=f"{pages.folder}page_{name}",
+        mark=mark,
+    )
+
+
+def _write_subject(job: PageJob) -> None:
+    """Write a subject's page."""
+    clean = [_clean(job.out_dir, scan) for scan in job.scans]
+    sections = tuple(_section(job, scan, signal) for scan, signal in zip(job.scans, clean, strict=True))
+    scans = _facts_of(clean, sections)
+    page = SubjectPage(
+        participant_id=job.participant_id,
+        scans=sections,
+        study_title=job.title,
+        version=__version__,
+        mrsinmrs=checklist_of(job.out_dir, job.scans[0], job.config) if job.scans else (),
+        methods=methods_of(job.config, scans).paragraphs,
+        failures=job.failures,
+        crashes=_crashes(job),
+        group_page=_GROUP_PAGE,
+    )
+    with recorded() as written:
+        write_subject_page(job.page, page)
+    write_manifest(job.out_dir, job.step, job.mark, written)
+
+
+def _facts_of(clean: Sequence[Signal], sections: Sequence[ScanSection]) -> list[ScanFacts]:
+    return [
+        scan_facts(section.label, signal, section.fit, section.levels)
+        for section, signal in zip(sections, clean, strict=True)
+    ]
+
+
+def _crashes(job: PageJob) -> dict[str, str]:
+    """Reports that the cures of failures name."""
+    named = {name for failure in job.failures for name in re.findall(r"logs/(crash-[^/\s]+\.txt)", failure.cure)}
+    paths = {name: job.out_dir / "logs" / name for name in sorted(named)}
+    return {name: path.read_text(encoding="utf-8") for name, path in paths.items() if path.is_file()}
+
+
+def _clean(out_dir: Path, scan: ScanFiles) -> Signal:
+    return with_sidecar(read_clean(out_dir, scan.key), scan.sidecar, where=scan.metabolites.name)
+
+
+def checklist_of(out_dir: Path, scan: ScanFiles, config: StudyConfig) -> tuple[MrsinmrsRow, ...]:
+    """Give the reporting checklist of a scan."""
+    clean, key = _clean(out_dir, scan), scan.key
+    facts = scan_facts(key.label, clean, read_fit(out_dir, key), read_levels(out_dir, key))
+    said = analysis_facts(config, facts, read_quality(out_dir, key), f"sub-{key.sub}.html")
+    return mrsinmrs_rows(clean.acquisition, scan.sidecar, axis=clean.axis, analysis=said)
+
+
+def write_study_page(
+    pages: Pages, comparison: Comparison, tables: Mapping[str, str], results: object, facts: Facts
 ) -> Path:
-    """Write the pages without what tells the groups apart into the folder ``blind``, for decisions about quality.
+    """Write the page of the study and its figures, unless they are current.
+
+    Parameters
+    ----------
+    pages : Pages
+    comparison : Comparison
+    tables : mapping of str to str
+        Hash of each table that it shows.
+    results : object
+        Hashes of the results of all scans.
+    facts : callable
+        Gives what was done to every scan; called only when it is needed.
 
     Returns
     -------
     Path
-        The page of the study.
+    """
+    path = pages.place / _GROUP_PAGE
+    parts = [tables, results, list(pages.failures), without_engine(pages.config), pages.title]
+
+    def write() -> None:
+        known = facts()
+        methods = methods_of(pages.config, known.scans, procedures(comparison.contrasts))
+        page = study_page(pages, comparison, methods)
+        page = replace(page, spectra=mean_spectra(known.spectra, comparison.measurements, page.group))
+        figures = group_figures(page)
+        write_figures(pages.place / "figures", figures)
+        write_group_page(path, page, figures)
+
+    manifest = Manifest(pages.outputs.out_dir, {}) if pages.anew else pages.outputs.manifest()
+    pages.outputs.make(manifest, "group-page", parts, write)
+    return path
+
+
+def write_blinded_page(pages: Pages, blind: GroupPage, facts: Facts) -> Path:
+    """Write the page of the study without what tells the groups apart.
+
+    Parameters
+    ----------
+    pages : Pages
+        In the folder `BLIND_DIR`.
+    blind : GroupPage
+        From `blinded_study`.
+    facts : callable
+
+    Returns
+    -------
+    Path
+    """
+    path = pages.place / _GROUP_PAGE
+    page = replace(blind, methods=methods_of(pages.config, facts().scans).paragraphs)
+    pages.outputs.make(
+        Manifest(pages.outputs.out_dir, {}), f"{pages.folder}group-page", [], lambda: write_group_page(path, page)
+    )
+    return path
+
+
+def blinded_study(pages: Pages, comparison: Comparison) -> GroupPage:
+    """Take what tells the groups apart from the page of the study.
 
     Raises
     ------
     InputError
         The participants' names tell their groups.
     """
-    title = config.title or dataset_name(files.root)
-    page = blinded(_study_page(out_dir, comparison, config, title, failures, methods_of(config, ())))
-    folder = out_dir / BLIND_DIR
-    jobs = _jobs(out_dir, folder, config, files, page.failures, page.title, "group.html")
-    methods = methods_of(config, _facts(_write_subjects(jobs, config, progress)))
-    write_group_page(folder / "group.html", replace(page, methods=methods.paragraphs))
-    return folder / "group.html"
+    return blinded(study_page(pages, comparison, methods_of(pages.config, ())))
 
 
-def _study_page(
-    out_dir: Path,
-    comparison: Comparison,
-    config: StudyConfig,
-    title: str,
-    failures: Sequence[Failure],
-    methods: MethodsText,
-) -> GroupPage:
+def study_page(pages: Pages, comparison: Comparison, methods: MethodsText) -> GroupPage:
+    """Fill the page of the study, without the mean spectra."""
     return replace(
-        group_page(comparison, config, title, failures, methods),
+        group_page(comparison, pages.config, pages.title, pages.failures, methods),
         robustness=comparison.robustness,
-        limits=_limits(config.qc),
+        limits=_limits(pages.config.qc),
     )
 
 
@@ -155,85 +282,19 @@ def _limits(settings: QcSettings) -> dict[str, dict[str, float]]:
     return limits | bounds
 
 
-def _jobs(
-    out_dir: Path,
-    folder: Path,
-    config: StudyConfig,
-    files: StudyFiles,
-    failures: Sequence[Failure],
-    title: str,
-    group_link: str,
-) -> list[PageJob]:
-    notes = notes_of_scans(out_dir)
-    subjects = sorted(
-        {scan.key.sub for scan in files.scans} | {f.entities["sub"] for f in failures if "sub" in f.entities}
-    )
-    return [
-        PageJob(
-            out_dir=out_dir,
-            participant_id=f"sub-{subject}",
-            scans=tuple(scan for scan in files.scans if scan.key.sub == subject and results_exist(out_dir, scan.key)),
-            failures=tuple(failure for failure in failures if failure.entities.get("sub") == subject),
-            config=config,
-            title=title,
-            group_page=group_link,
-            checks={scan.key.label: notes.get(scan.key.label, ()) for scan in files.scans if scan.key.sub == subject},
-            page=folder / f"sub-{subject}.html",
-        )
-        for subject in subjects
-    ]
+def write_words(
+    pages: Pages, statistics: Sequence[str], first: ScanFiles | None, results: object, facts: Facts
+) -> None:
+    """Write the methods, the references and the reporting checklist of the first scan (None: no scan has results)."""
+    outputs, config = pages.outputs, pages.config
+    sidecar = first.sidecar if first else {}
 
+    def write() -> None:
+        checklist = checklist_of(outputs.out_dir, first, config) if first else ()
+        _write_words(outputs.out_dir, methods_of(config, facts().scans, statistics), checklist)
 
-def _write_subjects(jobs: Sequence[PageJob], config: StudyConfig, progress: Progress) -> list[WrittenSubject]:
-    n_done = 0
-
-    def report(_: WrittenSubject) -> None:
-        nonlocal n_done
-        n_done += 1
-        progress("Pages", n_done, len(jobs))
-
-    return run_jobs(_write_subject, jobs, config.engine.n_procs, lost=lambda _: WrittenSubject(), done=report)
-
-
-def _facts(written: Sequence[WrittenSubject]) -> list[ScanFacts]:
-    return [scan for subject in written for scan in subject.scans]
-
-
-def _write_subject(job: PageJob) -> WrittenSubject:
-    """Write a subject's page."""
-    clean = [
-        with_sidecar(read_clean(job.out_dir, scan.key), scan.sidecar, where=scan.metabolites.name) for scan in job.scans
-    ]
-    sections = tuple(_section(job, scan, signal) for scan, signal in zip(job.scans, clean, strict=True))
-    scans = tuple(
-        scan_facts(section.label, signal, section.fit, section.levels)
-        for section, signal in zip(sections, clean, strict=True)
-    )
-    checklist: tuple[MrsinmrsRow, ...] = ()
-    if clean:
-        facts = analysis_facts(job.config, scans[0], sections[0].quality, job.page.name)
-        checklist = mrsinmrs_rows(clean[0].acquisition, job.scans[0].sidecar, axis=clean[0].axis, analysis=facts)
-    page = SubjectPage(
-        participant_id=job.participant_id,
-        scans=sections,
-        study_title=job.title,
-        version=__version__,
-        mrsinmrs=checklist,
-        methods=methods_of(job.config, scans).paragraphs,
-        failures=job.failures,
-        crashes=_crashes(job),
-        group_page=job.group_page,
-    )
-    write_subject_page(job.page, page)
-    spectra = [scan_spectrum(files.key, part.fit) for files, part in zip(job.scans, sections, strict=True)]
-    return WrittenSubject(scans, checklist, tuple(spectrum for spectrum in spectra if spectrum is not None))
-
-
-def _crashes(job: PageJob) -> dict[str, str]:
-    """Reports that the cures of failures name."""
-    named = {name for failure in job.failures for name in re.findall(r"logs/(crash-[^/\s]+\.txt)", failure.cure)}
-    paths = {name: job.out_dir / "logs" / name for name in sorted(named)}
-    return {name: path.read_text(encoding="utf-8") for name, path in paths.items() if path.is_file()}
+    parts = [results, sidecar, list(statistics), without_engine(config)]
+    outputs.make(outputs.manifest(), "words", parts, write)
 
 
 def _section(job: PageJob, files: ScanFiles, signal: Signal) -> ScanSection:

@@ -18,6 +18,7 @@ from mrspipe.io.bids import (
     find_scans,
     participants,
     repeated_participants,
+    repeated_sessions,
     sessions,
 )
 from mrspipe.io.names import parse_name
@@ -25,8 +26,9 @@ from mrspipe.io.pairing import OTHER_ANATOMY
 from mrspipe.io.tables import MISSING, read_table, table_of, write_table
 from mrspipe.physics.relaxation import FIELD_T, is_tabulated
 from mrspipe.pipeline.basis import read_basis_once
-from mrspipe.pipeline.examine import ExamineJob, ScanReport, examine, is_current, read_report, unexamined
+from mrspipe.pipeline.examine import ExamineJob, ScanReport, examine, read_report, unexamined
 from mrspipe.pipeline.labels import refuse_unknown_labels
+from mrspipe.pipeline.marks import Marks
 from mrspipe.quantify.reference import all_times_stated
 from mrspipe.stats.questions import resolve_contrasts
 
@@ -108,7 +110,8 @@ def check_study(
     files = find_scans(bids_dir, selection=selection, derivatives=derivatives)
     everything = files if selection == Selection() else find_scans(bids_dir, derivatives=derivatives)
     refuse_unknown_labels(everything, config.design)
-    checks = check_scans(files, config, try_basis=True)
+    with Workers(config.engine) as workers:
+        checks = check_scans(files, config, workers, try_basis=True)
     good = [pair for pair in zip(files.scans, checks.reports, strict=True) if pair[0].key not in checks.refused]
     return Preflight(
         rows=tuple(_row(one, report) for one, report in good),
@@ -128,8 +131,10 @@ def _row(files: ScanFiles, report: ScanReport) -> _HEADER:
 def check_scans(
     files: StudyFiles,
     config: StudyConfig,
+    workers: Workers,
     *,
     out_dir: Path | None = None,
+    marks: Marks | None = None,
     others: Iterable[ScanFiles] = (),
     progress: Progress = lambda *_: None,
     try_basis: bool = False,
@@ -140,8 +145,11 @@ def check_scans(
     ----------
     files : StudyFiles
     config : StudyConfig
+    workers : Workers
     out_dir : Path, optional
         Where the reports of single scans are kept and found again.
+    marks : Marks, optional
+        Tells whether a report is of the files as they are; without it none is taken up or kept.
     others : iterable of ScanFiles, optional
         Scans of the dataset that are not checked now, but may have a report there, to be compared with.
     progress : callable, optional
@@ -149,12 +157,16 @@ def check_scans(
         Also find out whether each scan's basis set can be made.
     """
     basis = config.basis if try_basis else None
-    jobs = [ExamineJob(one, out_dir, basis) for one in files.scans]
-    with Workers(config.engine.n_procs, fewest_jobs=_FEWEST_FOR_WORKERS) as workers:
-        done = counted(progress, "Checks", len(jobs))
-        reports = tuple(workers.run(examine, jobs, lost=unexamined, done=done))
-    asked = {report.key for report in reports}
-    kept = _kept(out_dir, (one for one in others if one.key not in asked), reports) if out_dir else []
+    mark_of = {one.key: marks.checks(one) if marks else "" for one in files.scans}
+    known = {} if out_dir is None or marks is None or try_basis else _known(out_dir, files.scans, mark_of)
+    keep_in = out_dir if marks else None
+    jobs = [ExamineJob(one, keep_in, mark_of[one.key], basis) for one in files.scans if one.key not in known]
+    done = counted(progress, "Checks", len(jobs))
+    examined = workers.run(examine, jobs, lost=unexamined, done=done, fewest_jobs=_FEWEST_FOR_WORKERS)
+    known |= {report.key: report for report in examined}
+    reports = tuple(known[one.key] for one in files.scans)
+    not_asked = [one for one in others if one.key not in known]
+    kept = _kept(out_dir, marks, not_asked, reports) if out_dir and marks else []
     found = [replace(finding, where=report.key.label) for report in reports for finding in report.findings]
     found += _copies(reports, kept)
     found += _of_files(files)
@@ -168,11 +180,18 @@ def check_scans(
     return StudyChecks(reports, (*found, *_of_study(files, usable, config)), refused)
 
 
-def _kept(out_dir: Path, others: Iterable[ScanFiles], reports: Sequence[ScanReport]) -> list[ScanReport]:
+def _known(out_dir: Path, scans: Iterable[ScanFiles], mark_of: Mapping[ScanKey, str]) -> dict[ScanKey, ScanReport]:
+    """Reports of an earlier run that are of the files as they are."""
+    kept = ((one.key, read_report(out_dir, one.key, mark_of[one.key])) for one in scans)
+    return {key: report for key, report in kept if report is not None}
+
+
+def _kept(out_dir: Path, marks: Marks, others: Iterable[ScanFiles], reports: Sequence[ScanReport]) -> list[ScanReport]:
     """Reports of other scans with the same samples, if they are still of the files as they are."""
     samples = {report.samples for report in reports}
     kept = ((one, read_report(out_dir, one.key)) for one in others)
-    return [r for one, r in kept if r is not None and r.samples in samples and is_current(out_dir, one)]
+    alike = [(one, report) for one, report in kept if report is not None and report.samples in samples]
+    return [report for one, report in alike if read_report(out_dir, one.key, marks.checks(one)) is not None]
 
 
 def _judged(finding: Finding, config: StudyConfig) -> Finding:
@@ -201,17 +220,28 @@ def _copies(reports: Sequence[ScanReport], others: Sequence[ScanReport]) -> Iter
 def _of_files(files: StudyFiles) -> Iterator[Finding]:
     """What names and tables say about single scans."""
     repeated, listed = _listed(files.root)
+    visits = _repeated_visits(files.root)
     for one in files.scans:
         label = one.key.label
         if one.key.sub in repeated:
             yield Finding("participant-twice", f"sub-{one.key.sub} has several rows that differ.", label)
         elif listed is not None and one.key.sub not in listed:
             yield Finding("participant-unlisted", f"participants.tsv does not list sub-{one.key.sub}.", label)
+        if (one.key.sub, one.key.ses) in visits:
+            text = f"sub-{one.key.sub}_sessions.tsv has several rows of ses-{one.key.ses} that differ."
+            yield Finding("session-twice", text, label)
         if one.anatomy_note == OTHER_ANATOMY:
             yield Finding("anatomy-other-subject", f"{OTHER_ANATOMY}.", label)
         water = parse_name(one.water) if one.water else None
         if water is not None and water.entities.get("ses") != one.key.ses:
             yield Finding("water-other-session", f"{water.path.name} is of another session.", label)
+
+
+def _repeated_visits(root: Path) -> frozenset[tuple[str, str]]:
+    try:
+        return repeated_sessions(root)
+    except MrspipeError:
+        return frozenset()
 
 
 def _listed(root: Path) -> tuple[tuple[str, ...], set[str] | None]:
@@ -321,18 +351,27 @@ def write_checks(out_dir: Path, checks: StudyChecks, everything: StudyFiles) -> 
     now = {report.key.label for report in checks.reports}
     there = {one.key.label for one in everything.scans}
     rows = [row for row in read_checks(out_dir) if row["scan"] in there - now]
-    rows += [
+    rows = _sorted_rows([*rows, *rows_of_checks(checks)])
+    write_table(path, table_of(rows, _COLUMNS), _COLUMNS)
+
+
+def rows_of_checks(checks: StudyChecks) -> list[dict[str, str]]:
+    """Give the rows of ``group/checks.tsv`` for what was found now."""
+    rows = [
         {
             "scan": finding.where or MISSING,
             "outcome": finding.outcome,
             "code": finding.code,
-            "message": finding.text,
+            "message": " ".join(finding.text.split()),
             "cure": finding.check.cure,
         }
         for finding in checks.findings
     ]
-    rows.sort(key=lambda row: (row["scan"], row["code"], row["message"]))
-    write_table(path, table_of(rows, _COLUMNS), _COLUMNS)
+    return _sorted_rows(rows)
+
+
+def _sorted_rows(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    return sorted(rows, key=lambda row: (row["scan"], row["code"], row["message"]))
 
 
 def read_checks(out_dir: Path) -> list[dict[str, str]]:
@@ -344,10 +383,10 @@ def read_checks(out_dir: Path) -> list[dict[str, str]]:
     return [{str(name): str(value) for name, value in row.items()} for row in table.to_dict("records")]
 
 
-def notes_of_scans(out_dir: Path) -> dict[str, tuple[str, ...]]:
+def notes_of_scans(rows: Iterable[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
     """Say by the name of the scan what was found and did not refuse it, for its page."""
     notes: dict[str, list[str]] = defaultdict(list)
-    for row in read_checks(out_dir):
+    for row in rows:
         if row["outcome"] != "refused":
             outcome = "overridden in the settings" if row["outcome"] == "accepted" else row["outcome"]
             notes[row["scan"]].append(f"{row['message']} (check {row['code']}: {outcome})")

@@ -1,10 +1,12 @@
 """One scan from its files to its results."""
 
 import traceback
+import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from time import perf_counter
 
 from mrspipe.checks.catalogue import cure_of
 from mrspipe.config import StudyConfig
@@ -25,6 +27,7 @@ from mrspipe.io.volumes import read_volume
 from mrspipe.physics.relaxation import TISSUES, Tissue
 from mrspipe.pipeline.alternatives import alternatives
 from mrspipe.pipeline.basis import basis_for
+from mrspipe.pipeline.scan_log import write_scan_log
 from mrspipe.preprocess.steps import preprocess
 from mrspipe.qc import assess
 from mrspipe.quantify.levels import concentrations
@@ -36,7 +39,8 @@ from mrspipe.tissue.voxel import voxel_fractions, voxel_mask
 class ScanJob:
     """What a worker needs for one scan.
 
-    ``fingerprint`` is that of everything the result depends on, ``learned`` what the study taught about macromolecules.
+    ``fingerprint`` is that of everything the result depends on, ``learned`` what the study taught about macromolecules,
+    ``inputs`` the hashes of the images.
     """
 
     files: ScanFiles
@@ -44,14 +48,16 @@ class ScanJob:
     config: StudyConfig
     fingerprint: str
     learned: LearnedMacromolecules | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class ScanOutcome:
-    """What became of a scan: analysed, or a failure."""
+    """What became of a scan: analysed, or a failure; and the seconds that each stage took."""
 
     key: ScanKey
     failure: Failure | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 class StageError(Exception):
@@ -63,16 +69,25 @@ class StageError(Exception):
 
 
 @contextmanager
-def stage(name: str) -> Iterator[None]:
-    """Mark the errors of a block with the stage."""
+def stage(name: str, seconds: dict[str, float] | None = None) -> Iterator[None]:
+    """Mark the errors of a block with the stage, and note how long it took."""
+    start = perf_counter()
     try:
         yield
     except Exception as error:
         raise StageError(name) from error
+    finally:
+        if seconds is not None:
+            seconds[name] = perf_counter() - start
 
 
 def analyse_scan(
-    scan: Scan, basis: BasisSet, config: StudyConfig, learned: LearnedMacromolecules | None = None
+    scan: Scan,
+    basis: BasisSet,
+    config: StudyConfig,
+    learned: LearnedMacromolecules | None = None,
+    *,
+    seconds: dict[str, float] | None = None,
 ) -> ScanResult:
     """Take a scan through all stages.
 
@@ -83,6 +98,8 @@ def analyse_scan(
     config : StudyConfig
     learned : LearnedMacromolecules, optional
         Nuisance model of the study, in place of the generic one.
+    seconds : dict, optional
+        Takes up how long each stage took.
 
     Returns
     -------
@@ -93,12 +110,12 @@ def analyse_scan(
     StageError
         Its cause says what is wrong.
     """
-    with stage("preprocess"):
+    with stage("preprocess", seconds):
         clean = preprocess(scan, config.preprocess)
-    with stage("fit"):
+    with stage("fit", seconds):
         point = fit_point(clean.metabolites, basis, config.fit, learned)
         fitted = result_of(point)
-    with stage("quantify"):
+    with stage("quantify", seconds):
         levels = concentrations(
             fitted,
             clean.water,
@@ -108,7 +125,7 @@ def analyse_scan(
             water_note=clean.water_note,
             tissue_note=clean.tissue_note,
         )
-    with stage("quality"):
+    with stage("quality", seconds):
         qc = config.qc
         recovery = (
             recover(clean.metabolites, point, qc.injection_metabolite, qc.injection_steps_pct) if qc.injection else None
@@ -118,24 +135,36 @@ def analyse_scan(
 
 
 def run_scan(job: ScanJob) -> ScanOutcome:
-    """Read, analyse and write one scan; whatever goes wrong is an outcome."""
-    key = job.files.key
+    """Read, analyse and write one scan; whatever goes wrong is an outcome, and what happened is in the scan's log."""
+    key, seconds = job.files.key, dict[str, float]()
+    result, failure = None, None
+    with warnings.catch_warnings(record=True) as warned:
+        try:
+            result = _written(job, seconds)
+        except StageError as error:
+            failure = failure_of(key.label, key.entities, error, job.out_dir)
     try:
-        with stage("load"):
-            scan = with_tissue(read_scan(job.files), job.files)
-            mask = _mask(scan, job.files)
-        with stage("basis"):
-            basis = basis_for(scan.metabolites, job.config.basis)
-        result = analyse_scan(scan, basis, job.config, job.learned)
-        with stage("alternatives"):
-            others = alternatives(result.clean, result.fit, basis, job.config, job.learned)
-            result = replace(result, alternatives=others)
-        with stage("write"):
-            written = write_scan(job.out_dir, result, mask=mask)
-            write_manifest(job.out_dir, key, job.fingerprint, written)
-    except StageError as error:
-        return ScanOutcome(key, failure_of(key.label, key.entities, error, job.out_dir))
-    return ScanOutcome(key)
+        write_scan_log(job.out_dir, key, result, failure, seconds, [str(one.message) for one in warned])
+    except OSError as error:
+        # A full disk, most likely: the scan is computed again when there is room.
+        failure = failure or _disk_failure(key.entities, "write", error)
+    return ScanOutcome(key, failure, seconds)
+
+
+def _written(job: ScanJob, seconds: dict[str, float]) -> ScanResult:
+    with stage("load", seconds):
+        scan = with_tissue(read_scan(job.files), job.files)
+        mask = _mask(scan, job.files)
+    with stage("basis", seconds):
+        basis = basis_for(scan.metabolites, job.config.basis)
+    result = analyse_scan(scan, basis, job.config, job.learned, seconds=seconds)
+    with stage("alternatives", seconds):
+        others = alternatives(result.clean, result.fit, basis, job.config, job.learned)
+        result = replace(result, alternatives=others)
+    with stage("write", seconds):
+        written = write_scan(job.out_dir, result, mask=mask)
+        write_manifest(job.out_dir, job.files.key.label, job.fingerprint, written, job.inputs)
+    return result
 
 
 def lost_scan(job: ScanJob) -> ScanOutcome:
@@ -201,17 +230,22 @@ def failure_of(label: str, entities: Mapping[str, str], error: StageError, out_d
         message = f"{Path(cause.where).name}: {cause.message}" if cause.where else cause.message
         return Failure(entities, error.stage, cause.code, message, cause.cure or cure_of(cause.code))
     if isinstance(cause, OSError):
-        message = f"{cause.filename or 'disk'}: {cause.strerror or cause}."
-        return Failure(entities, error.stage, "disk", message, "Check the permissions and the free space.")
+        return _disk_failure(entities, error.stage, cause)
     cure = "Please report it."
     if out_dir is not None:
         report = out_dir / "logs" / f"crash-{label}.txt"
-        atomic_write_text(report, "".join(traceback.format_exception(error)))
+        with suppress(OSError):
+            atomic_write_text(report, "".join(traceback.format_exception(error)))
         cure = f"Please report it with logs/{report.name}."
     return Failure(
         entities,
         error.stage,
-        "internal",
+        "crash",
         f"Unexpected {type(cause).__name__}: {' '.join(str(cause).split())}",
         cure,
     )
+
+
+def _disk_failure(entities: Mapping[str, str], stage_name: str, error: OSError) -> Failure:
+    message = f"{Path(error.filename).name if error.filename else 'disk'}: {error.strerror or error}."
+    return Failure(entities, stage_name, "disk", message, "Check the permissions and the free space.")

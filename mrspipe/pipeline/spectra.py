@@ -23,8 +23,8 @@ from mrspipe.io.atomic import atomic_write_text
 from mrspipe.io.bids import NO_WATER
 from mrspipe.io.columns import BUDGET, CONCENTRATIONS
 from mrspipe.io.derivatives import fit_curves, fit_parameters
+from mrspipe.io.digests import fingerprint
 from mrspipe.io.lcmodel_files import looks_like_raw, read_raw
-from mrspipe.io.manifest import fingerprint
 from mrspipe.io.nifti_mrs import read_signal, write_signal
 from mrspipe.io.rows import budget_rows, concentration_rows
 from mrspipe.io.sidecars import with_sidecar
@@ -157,7 +157,7 @@ def fit_files(
         SpectrumJob(name, spectrum, water, out_dir, config, header, figures)
         for name, spectrum, water in zip(_names(spectra), spectra, waters or _no_water(spectra), strict=True)
     ]
-    with Workers(config.engine.n_procs, fewest_jobs=_FEWEST_FOR_WORKERS) as workers:
+    with Workers(config.engine, fewest_jobs=_FEWEST_FOR_WORKERS) as workers:
         clean = workers.run(_prepare, jobs, lost=_lost, done=counted(progress, "Preprocessing", len(jobs)))
         learned = _learned(clean, out_dir, config, workers, progress)
         waiting = [_FitJob(job, scan, learned) for job, scan in zip(jobs, clean, strict=True)]
@@ -180,7 +180,8 @@ def _learned(
         return None
     signals = [scan.metabolites for scan in clean if isinstance(scan, Scan)]
     marks = [fingerprint(signal.samples, signal.axis) for signal in signals]
-    return store_learned(out_dir, learn_from(signals, config, workers, progress), marks)
+    taught = {"fingerprint": fingerprint(sorted(marks))}
+    return store_learned(out_dir, learn_from(signals, config, workers, progress), taught)
 
 
 def _write_tables(out_dir: Path, outcomes: Sequence[SpectrumOutcome]) -> None:

@@ -1,159 +1,84 @@
 """A study: every scan through the stages, then the group, then the pages.
 
 What is on disk is what counts. Scans are written as they finish; tables and pages are made from the files, so a resumed
-run gives the same bytes as an uninterrupted one.
+run gives the same bytes as an uninterrupted one. The level of the participants writes only what belongs to single
+scans and subjects, so several runs may share an output folder; tables are collected at the level of the group.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
+from time import perf_counter
 
 from mrspipe import __version__
-from mrspipe.checks.catalogue import Finding
-from mrspipe.config import StudyConfig, config_toml, load_config
-from mrspipe.core.errors import ConfigError, FileError, InputError
+from mrspipe.config import StudyConfig, config_toml
 from mrspipe.core.results import Failure
-from mrspipe.core.signal import ScanKey
-from mrspipe.engine import run_jobs
-from mrspipe.fit.learning import LearnedMacromolecules, to_json
-from mrspipe.io.atomic import atomic_write_text
-from mrspipe.io.bids import (
-    ScanFiles,
-    Selection,
-    StudyFiles,
-    check_output_dir,
-    find_scans,
-    participants,
-    sessions,
-)
+from mrspipe.engine import EngineSettings, Workers
+from mrspipe.io.atomic import atomic_write_text, recorded
+from mrspipe.io.bids import ScanFiles, StudyFiles
 from mrspipe.io.derivatives import write_dataset_description
-from mrspipe.io.manifest import fingerprint, is_current, read_manifest, set_aside
-from mrspipe.io.tables import read_json, read_table, write_json
-from mrspipe.pipeline.basis import read_basis_once
+from mrspipe.io.locks import locked
+from mrspipe.io.manifest import set_aside, write_manifest
+from mrspipe.io.tables import MISSING
 from mrspipe.pipeline.changes import write_scan_changes
 from mrspipe.pipeline.group import Comparison, compare, read_comparison
-from mrspipe.pipeline.labels import refuse_labels_not_in, refuse_unknown_labels
-from mrspipe.pipeline.learning import learn, read_learned
-from mrspipe.pipeline.linewidths import matched_linewidths
-from mrspipe.pipeline.pages import write_blinded_pages, write_pages
-from mrspipe.pipeline.preflight import check_scans, write_checks
-from mrspipe.pipeline.provenance import provenance
-from mrspipe.pipeline.scan import ScanJob, ScanOutcome, lost_scan, run_scan
-from mrspipe.pipeline.tables import collect, failures_of, write_failures
-from mrspipe.stats.questions import resolve_contrasts
+from mrspipe.pipeline.learning import learn
+from mrspipe.pipeline.linewidths import write_linewidths
+from mrspipe.pipeline.marks import Marks, relative, without_engine
+from mrspipe.pipeline.outputs import Outputs, contents
+from mrspipe.pipeline.pages import Pages, dataset_name, write_study_page, write_subject_pages, write_words
+from mrspipe.pipeline.plan import StudyPlan, find_study, hashes_of, plan_scans, teaching
+from mrspipe.pipeline.preflight import (
+    StudyChecks,
+    check_scans,
+    notes_of_scans,
+    read_checks,
+    rows_of_checks,
+    write_checks,
+)
+from mrspipe.pipeline.provenance import inputs_of, provenance, write_provenance, write_run
+from mrspipe.pipeline.request import StudyRequest as StudyRequest
+from mrspipe.pipeline.request import StudySummary as StudySummary
+from mrspipe.pipeline.scan import ScanOutcome, lost_scan, run_scan
+from mrspipe.pipeline.study_facts import AnalysedScan, study_facts
+from mrspipe.pipeline.tables import (
+    collect,
+    forget_failures,
+    in_order,
+    record_failure,
+    recorded_failures,
+    write_failures,
+)
+from mrspipe.pipeline.words import procedures
 
 Progress = Callable[[str, int, int], None]
 LEVELS = ("participant", "group")
+_MOST_NAMES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class StudyPlan:
-    """What a run will do.
+class _Run:
+    """What the steps of a run share; ``seconds`` takes up how long each took."""
 
-    Parameters
-    ----------
-    files : StudyFiles
-    current : tuple of ScanFiles
-        Scans whose results are there and still hold.
-    waiting : tuple of ScanJob
-        Scans to analyse.
-    everything : StudyFiles
-        The whole dataset, also what was not selected.
-    must_learn : bool
-        The scans wait for what all of them teach about the macromolecules.
-    """
+    request: StudyRequest
+    outputs: Outputs
+    marks: Marks
+    workers: Workers
+    progress: Progress
+    seconds: dict[str, float] = field(default_factory=dict)
 
-    files: StudyFiles
-    current: tuple[ScanFiles, ...]
-    waiting: tuple[ScanJob, ...]
-    everything: StudyFiles
-    must_learn: bool = False
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Note how long a block took."""
+        start = perf_counter()
+        yield
+        self.seconds[step] = round(perf_counter() - start, 3)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class StudySummary:
-    """What a run did, for the command line."""
-
-    n_scans: int
-    n_reused: int
-    failures: tuple[Failure, ...]
-    skipped: tuple[tuple[Path, str], ...] = ()
-    comparison: Comparison | None = None
-    group_page: Path | None = None
-    told: tuple[Finding, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class StudyRequest:
-    """Which study, where to, and with which settings."""
-
-    bids_dir: Path
-    out_dir: Path
-    config: StudyConfig
-    selection: Selection = field(default_factory=Selection)
-    derivatives: Mapping[str, Path] = field(default_factory=dict)
-
-
-def find_study(request: StudyRequest) -> tuple[StudyFiles, StudyFiles]:
-    """Find the scans that are selected, and all scans of the dataset; nothing is written.
-
-    Raises
-    ------
-    MrspipeError
-        The dataset, the output folder or the settings cannot be used at all.
-    """
-    check_output_dir(request.bids_dir, request.out_dir)
-    read_basis_once(request.config.basis)
-    resolve_contrasts(request.config.design, request.config.contrast)
-    files = find_scans(request.bids_dir, selection=request.selection, derivatives=request.derivatives)
-    participants(request.bids_dir)
-    sessions(request.bids_dir)
-    _refuse_mixed_voxels(files, request.config)
-    selects = request.selection != Selection()
-    everything = find_scans(request.bids_dir, derivatives=request.derivatives) if selects else files
-    refuse_unknown_labels(everything, request.config.design)
-    return files, everything
-
-
-def find_refused(request: StudyRequest) -> Mapping[ScanKey, Failure]:
-    """Check the selected scans, and give those that must not be analysed; nothing is written."""
-    return check_scans(find_study(request)[0], request.config).refused
-
-
-def plan_study(request: StudyRequest, refused: Mapping[ScanKey, Failure] | None = None) -> StudyPlan:
-    """Find the scans and what is still to be done; nothing is written.
-
-    Parameters
-    ----------
-    request : StudyRequest
-    refused : mapping of ScanKey to Failure, optional
-        Scans that the checks refuse.
-
-    Raises
-    ------
-    MrspipeError
-        The dataset, the output folder or the settings cannot be used at all.
-    """
-    files, everything = (_without(found, refused or {}) for found in find_study(request))
-    learns = request.config.fit.mm == "study"
-    learned = _learned_before(request, everything)
-    jobs = [_job(scan, request, learned) for scan in files.scans]
-    manifest = read_manifest(request.out_dir)
-    done = {job.files.key for job in jobs if is_current(manifest, job.files.key, job.fingerprint)}
-    return StudyPlan(
-        files=files,
-        current=tuple(job.files for job in jobs if job.files.key in done),
-        waiting=tuple(job for job in jobs if job.files.key not in done),
-        everything=everything,
-        must_learn=learns and learned is None,
-    )
-
-
-def _without(files: StudyFiles, refused: Mapping[ScanKey, Failure]) -> StudyFiles:
-    """Make failures of the refused scans."""
-    kept = tuple(scan for scan in files.scans if scan.key not in refused)
-    failures = tuple(refused[scan.key] for scan in files.scans if scan.key in refused)
-    return replace(files, scans=kept, failures=(*files.failures, *failures))
+class _CrashError(Exception):
+    """A scan failed for a reason nobody foresaw, and the rest shall not be run."""
 
 
 def analyse_study(
@@ -165,7 +90,7 @@ def analyse_study(
     ----------
     request : StudyRequest
     levels : sequence of str
-        ``"participant"`` for the scans, ``"group"`` for the comparison.
+        ``"participant"`` for the scans, ``"group"`` for the tables and the comparison.
     progress : callable, optional
         Called with what is being done, how much of it is done, and how much there is.
 
@@ -176,194 +101,268 @@ def analyse_study(
     Raises
     ------
     MrspipeError
-        The study as a whole cannot be analysed. What is wrong with one scan is a failure in the summary.
+        The study as a whole cannot be analysed, or another run writes to the same place. What is wrong with one scan
+        is a failure in the summary.
     """
     files, everything = find_study(request)
-    out_dir = request.out_dir
-    write_dataset_description(out_dir, request.bids_dir, __version__)
-    atomic_write_text(out_dir / "config.toml", config_toml(request.config))
-    checks = check_scans(files, request.config, out_dir=out_dir, others=everything.scans, progress=progress)
-    for key in checks.refused:
-        set_aside(out_dir, key)
-    write_checks(out_dir, checks, everything)
-    made = provenance(request.bids_dir, request.derivatives, accepted=checks.accepted)
-    write_json(out_dir / "provenance.json", made)
-    plan = plan_study(request, checks.refused)
-    found = list(plan.files.failures)
+    subjects = None if "group" in levels else _subjects(files.scans, files.failures)
+    hashes = hashes_of(request)
+    outputs, marks = Outputs(request.out_dir, hashes), Marks(request.config, hashes)
+    with (
+        locked(request.out_dir, subjects),
+        Workers(request.config.engine, work_dir=request.work) as workers,
+    ):
+        try:
+            return _analysed(_Run(request, outputs, marks, workers, progress), files, everything, levels)
+        finally:
+            hashes.save()
+
+
+def _analysed(run: _Run, files: StudyFiles, everything: StudyFiles, levels: Sequence[str]) -> StudySummary:
+    request, out_dir = run.request, run.request.out_dir
+    _describe(run)
+    with run.timed("checks"):
+        checks = _checked(run, files, everything)
+        plan = plan_scans(request, run.outputs, run.marks, files, everything, checks.refused, relearn=request.relearn)
+    found, crashed = list(plan.files.failures), False
     if "participant" in levels:
-        if plan.must_learn:
-            scans = plan.everything.scans
-            learn(out_dir, scans, _marks(plan.everything, request.config), request.config, progress)
-            plan = plan_study(request, checks.refused)
-        found += _run_scans(plan, request, progress)
-    failures = write_failures(out_dir, found, plan.files, plan.everything)
-    mine = tuple(failure for failure in failures if _is_selected(failure, plan.files, found))
-    finished = _with_current_results(request, plan.everything)
-    keys, learned = [scan.key for scan in finished], _learned_before(request, plan.everything)
-    refits = request.config.fit.refits.enabled
-    matched = matched_linewidths(out_dir, keys, request.config, learned, progress) if refits else []
-    collect(out_dir, request.bids_dir, finished, request.config.design, matched)
-    if request.config.fit.joint.enabled:
-        write_scan_changes(out_dir, keys, request.config, learned, progress)
-    comparison = compare(out_dir, request.config) if "group" in levels else None
-    page = write_pages(out_dir, request.config, plan.everything, failures, comparison, progress)
+        with run.timed("learning"):
+            plan = _taught(run, plan, checks) if plan.must_learn else plan
+        with run.timed("scans"):
+            failed, crashed = _run_scans(run, plan)
+            found += failed
+    group = "group" in levels and not crashed
+    shown = plan.everything if group else _of_subjects(plan.everything, _subjects(files.scans, files.failures))
+    finished = _finished(run, plan, shown)
+    noted = recorded_failures(out_dir, [scan.key.label for scan in shown.scans])
+    failures = in_order([*found, *shown.failures, *noted])
+    comparison = _compared(run, plan, checks, finished, failures) if group else None
+    rows = read_checks(out_dir) if group else [*rows_of_checks(checks), *_earlier_checks(out_dir, checks)]
+    title = request.config.title or dataset_name(files.root)
+    pages = Pages(run.outputs, request.config, title, failures, notes_of_scans(rows))
+    page = _paged(run, pages, finished, comparison)
+    _account(run, plan, checks, finished, whole=group)
+    # Scans that only the level of the participants would compute are neither analysed nor failures.
+    left = [] if "participant" in levels else [job.files.key.label for job in plan.waiting]
     return StudySummary(
-        n_scans=len(plan.files.scans) + len(plan.files.failures),
+        n_scans=len(plan.files.scans) + len(plan.files.failures) - len(left),
         n_reused=len(plan.current),
-        failures=mine,
+        failures=tuple(failure for failure in failures if _is_selected(failure, plan.files, found)),
         skipped=plan.files.skipped,
         comparison=comparison,
         group_page=page,
         told=checks.told,
+        notes=tuple(_notes(plan, left, crashed=crashed)),
+        seconds=run.seconds,
     )
+
+
+def _subjects(scans: Iterable[ScanFiles], failures: Iterable[Failure]) -> frozenset[str]:
+    return frozenset({scan.key.sub for scan in scans} | {f.entities["sub"] for f in failures if "sub" in f.entities})
+
+
+def _finished(run: _Run, plan: StudyPlan, shown: StudyFiles) -> list[ScanFiles]:
+    """Scans whose results were computed from these files with these settings."""
+    manifest, learned = run.outputs.manifest(), plan.lesson.learned if plan.lesson else None
+    finished = [
+        scan for scan in shown.scans if run.outputs.is_current(manifest, scan.key.label, run.marks.scan(scan, learned))
+    ]
+    forget_failures(run.request.out_dir, [scan.key.label for scan in finished])
+    return finished
+
+
+def _paged(run: _Run, pages: Pages, finished: Sequence[ScanFiles], comparison: Comparison | None) -> Path | None:
+    """Write the pages; gives that of the study."""
+    with run.timed("pages"):
+        write_subject_pages(pages, finished, _subjects(finished, pages.failures), run.workers, run.progress)
+        if comparison is None:
+            return None
+        results = contents(run.outputs.manifest(), finished)
+        analysed = [AnalysedScan(scan.key, scan.sidecar) for scan in finished]
+        facts = cache(lambda: study_facts(run.request.out_dir, analysed, run.workers))
+        write_words(pages, procedures(comparison.contrasts), finished[0] if finished else None, results, facts)
+        return write_study_page(pages, comparison, tables_of(run.outputs), results, facts)
+
+
+def _of_subjects(files: StudyFiles, subjects: Set[str]) -> StudyFiles:
+    failures = tuple(failure for failure in files.failures if failure.entities.get("sub") in subjects)
+    return replace(files, scans=tuple(scan for scan in files.scans if scan.key.sub in subjects), failures=failures)
+
+
+def _earlier_checks(out_dir: Path, checks: StudyChecks) -> list[dict[str, str]]:
+    """What an earlier run found in scans that this one did not check."""
+    now = {report.key.label for report in checks.reports}
+    return [row for row in read_checks(out_dir) if row["scan"] not in now | {MISSING}]
+
+
+def _describe(run: _Run) -> None:
+    request = run.request
+    settings = config_toml(request.config.model_copy(update={"engine": EngineSettings()}))
+
+    def write() -> None:
+        write_dataset_description(request.out_dir, request.bids_dir, __version__)
+        atomic_write_text(request.out_dir / "config.toml", settings)
+
+    run.outputs.make(
+        run.outputs.manifest(), "description", [relative(request.bids_dir, request.out_dir), settings], write
+    )
+
+
+def _checked(run: _Run, files: StudyFiles, everything: StudyFiles) -> StudyChecks:
+    """Check the scans, and take away the results of those that must not be analysed."""
+    out_dir = run.request.out_dir
+    checks = check_scans(
+        files,
+        run.request.config,
+        run.workers,
+        out_dir=out_dir,
+        marks=run.marks,
+        others=everything.scans,
+        progress=run.progress,
+    )
+    for key, failure in checks.refused.items():
+        set_aside(out_dir, key.label)
+        record_failure(out_dir, key.label, failure)
+    return checks
+
+
+def _taught(run: _Run, plan: StudyPlan, checks: StudyChecks) -> StudyPlan:
+    """Learn from all scans of the study; gives the plan with what was learned."""
+    request, everything = run.request, plan.everything
+    marks, settings = teaching(run.marks, everything), run.marks.learning_settings
+    with recorded() as written:
+        learn(request.out_dir, everything.scans, marks, settings, request.config, run.workers, run.progress)
+    write_manifest(request.out_dir, "learning", settings, written)
+    return plan_scans(request, run.outputs, run.marks, plan.files, everything, checks.refused)
+
+
+def _run_scans(run: _Run, plan: StudyPlan) -> tuple[list[Failure], bool]:
+    """Run what waits; gives what failed, and whether a crash stopped the rest."""
+    out_dir, n_all = run.request.out_dir, len(plan.waiting)
+    outcomes: list[ScanOutcome] = []
+
+    def report(outcome: ScanOutcome) -> None:
+        outcomes.append(outcome)
+        run.seconds[outcome.key.label] = round(sum(outcome.seconds.values()), 3)
+        if outcome.failure is not None:
+            set_aside(out_dir, outcome.key.label)
+            record_failure(out_dir, outcome.key.label, outcome.failure)
+        run.progress("Scans", len(outcomes), n_all)
+        if run.request.stop_on_first_crash and outcome.failure is not None and outcome.failure.code == "crash":
+            raise _CrashError
+
+    crashed = False
+    try:
+        run.workers.run(run_scan, plan.waiting, lost=lost_scan, done=report)
+    except _CrashError:
+        crashed = True
+    return [outcome.failure for outcome in outcomes if outcome.failure is not None], crashed
+
+
+def _compared(
+    run: _Run,
+    plan: StudyPlan,
+    checks: StudyChecks,
+    finished: Sequence[ScanFiles],
+    failures: Sequence[Failure],
+) -> Comparison:
+    """Collect the tables, and compare the groups."""
+    request, out_dir, config = run.request, run.request.out_dir, run.request.config
+    with run.timed("tables"):
+        with recorded() as written:
+            write_checks(out_dir, checks, plan.everything)
+            write_failures(out_dir, failures)
+        write_manifest(out_dir, "findings", "", written)
+        results = contents(run.outputs.manifest(), finished)
+        known = [run.marks.hashes.of(path) for path in _demographics(request.bids_dir)]
+        run.outputs.make(
+            run.outputs.manifest(),
+            "tables",
+            [results, known, without_engine(config)["design"]],
+            lambda: collect(out_dir, request.bids_dir, finished, config.design),
+        )
+    keys = [scan.key for scan in finished]
+    learned = plan.lesson.learned if plan.lesson else None
+    again = {"changes": (config.fit.joint.enabled, write_scan_changes)}
+    again["linewidths"] = (config.fit.refits.enabled, write_linewidths)
+    for step, (wanted, write) in again.items():
+        if wanted:
+            parts = [results, without_engine(config)["fit"], without_engine(config)["basis"]]
+            with run.timed(step):
+                run.outputs.make(
+                    run.outputs.manifest(),
+                    step,
+                    parts,
+                    partial(write, out_dir, keys, config, learned, run.workers, run.progress),
+                )
+    with run.timed("comparison"):
+        return compared(run.outputs, config)
+
+
+def compared(outputs: Outputs, config: StudyConfig) -> Comparison:
+    """Compare the groups from the tables, unless that was done with the same tables and settings."""
+    out_dir = outputs.out_dir
+    parts = [tables_of(outputs, ("tables", "changes", "linewidths")), without_engine(config)]
+
+    def write() -> None:
+        compare(out_dir, config)
+
+    outputs.make(outputs.manifest(), "comparison", parts, write)
+    return read_comparison(out_dir, config)
+
+
+def tables_of(
+    outputs: Outputs, steps: Sequence[str] = ("findings", "tables", "changes", "linewidths", "comparison")
+) -> dict[str, str]:
+    """Hash of each table that steps of the group wrote, as it is now, by its path."""
+    entries = outputs.manifest().entries
+    paths = [path for name in steps if name in entries for path in entries[name].outputs]
+    return {path: outputs.hashes.of(outputs.out_dir / path) for path in paths if (outputs.out_dir / path).exists()}
+
+
+def _demographics(bids_dir: Path) -> list[Path]:
+    """The files that say who the participants are."""
+    listed = bids_dir / "participants.tsv"
+    return [*([listed] if listed.exists() else []), *sorted(bids_dir.glob("sub-*/sub-*_sessions.tsv"))]
+
+
+def _account(run: _Run, plan: StudyPlan, checks: StudyChecks, finished: Sequence[ScanFiles], *, whole: bool) -> None:
+    """Say what made the results; the record of the whole study only when this run wrote all of it."""
+    request, root = run.request, plan.files.root
+    lesson = plan.lesson
+    record = provenance(
+        root,
+        request.out_dir,
+        request.derivatives,
+        inputs_of(run.marks, root, finished, _demographics(root)),
+        name=dataset_name(root),
+        accepted=checks.accepted,
+        learned={"n_spectra": lesson.learned.n_spectra, "ChangedSince": lesson.changed} if lesson else None,
+    )
+    if whole:
+        write_provenance(request.out_dir, record)
+    write_run(request.out_dir, record, run.seconds)
+
+
+def _notes(plan: StudyPlan, left: Sequence[str], *, crashed: bool) -> Iterator[str]:
+    if left:
+        yield f"Not in the tables, because the level participant has still to analyse them: {_some(left)}."
+    if crashed:
+        yield "Stopped at the first crash; tables were not made. logs/crash-*.txt says where it happened."
+    if plan.lesson is not None and plan.lesson.changed:
+        yield (
+            f"The nuisance model was learned before these scans were changed, added or removed: "
+            f"{_some(plan.lesson.changed)}. --relearn learns it anew and fits every scan again."
+        )
+
+
+def _some(labels: Sequence[str]) -> str:
+    """The first few of many names."""
+    more = f" and {len(labels) - _MOST_NAMES} more" if len(labels) > _MOST_NAMES else ""
+    return ", ".join(labels[:_MOST_NAMES]) + more
 
 
 def _is_selected(failure: Failure, files: StudyFiles, found: Sequence[Failure]) -> bool:
     selected = {tuple(scan.key.entities.get(name) for name in ("sub", "ses", "task", "run")) for scan in files.scans}
     place = tuple(failure.entities.get(name) for name in ("sub", "ses", "task", "run"))
     return place in selected or any(failure.row() == one.row() for one in found)
-
-
-def _with_current_results(request: StudyRequest, everything: StudyFiles) -> list[ScanFiles]:
-    """Scans whose results were computed from these files with these settings."""
-    learned = _learned_before(request, everything)
-    manifest = read_manifest(request.out_dir)
-    jobs = [_job(scan, request, learned) for scan in everything.scans]
-    return [job.files for job in jobs if is_current(manifest, job.files.key, job.fingerprint)]
-
-
-def _learned_before(request: StudyRequest, everything: StudyFiles) -> LearnedMacromolecules | None:
-    if request.config.fit.mm != "study":
-        return None
-    return read_learned(request.out_dir, _marks(everything, request.config))
-
-
-def compare_again(out_dir: Path, config: str | None) -> StudySummary:
-    """Compare the groups of an analysed study again from its tables, and write the page of the study.
-
-    Parameters
-    ----------
-    out_dir : Path
-        Results of an earlier run.
-    config : str or None
-        Another configuration; by default that of the run.
-
-    Raises
-    ------
-    MrspipeError
-        There are no results, or the configuration is wrong.
-    """
-    _check_results(out_dir)
-    settings = load_config(config or out_dir / "config.toml")
-    if config is not None:
-        measurements = out_dir / "group" / "measurements.tsv"
-        refuse_labels_not_in(read_table(measurements), settings.design, where=str(measurements))
-        # The pages are made from what is written here.
-        before = load_config(out_dir / "config.toml")
-        kept = {"design": settings.design, "contrast": settings.contrast, "stats": settings.stats}
-        settings = before.model_copy(update=kept)
-        atomic_write_text(out_dir / "config.toml", config_toml(settings))
-    return _described_again(out_dir, settings, compare(out_dir, settings))
-
-
-def report_again(out_dir: Path, progress: Progress = lambda *_: None, *, blind: bool = False) -> Path | None:
-    """Write the pages of an analysed study again; nothing is computed.
-
-    Parameters
-    ----------
-    out_dir : Path
-    progress : callable, optional
-    blind : bool
-        Write pages that do not tell the groups apart, beside the others.
-
-    Raises
-    ------
-    MrspipeError
-        There are no results, or the participants' names tell their groups.
-    """
-    _check_results(out_dir)
-    settings = load_config(out_dir / "config.toml")
-    comparison = read_comparison(out_dir, settings)
-    if blind:
-        return write_blinded_pages(out_dir, settings, _files_of(out_dir), failures_of(out_dir), comparison, progress)
-    return _described_again(out_dir, settings, comparison, progress).group_page
-
-
-def _check_results(out_dir: Path) -> None:
-    if not (out_dir / "config.toml").is_file():
-        raise InputError(
-            "There are no results of mrspipe run here.",
-            where=str(out_dir),
-            cure="Give the folder that mrspipe run wrote to.",
-            code="no-results",
-        )
-
-
-def _described_again(
-    out_dir: Path, config: StudyConfig, comparison: Comparison, progress: Progress = lambda *_: None
-) -> StudySummary:
-    files = _files_of(out_dir)
-    failures = failures_of(out_dir)
-    page = write_pages(out_dir, config, files, failures, comparison, progress)
-    n_scans = len(files.scans) + len(files.failures)
-    return StudySummary(n_scans, n_scans, failures, files.skipped, comparison, page)
-
-
-def _files_of(out_dir: Path) -> StudyFiles:
-    """The scans that the results were made from."""
-    known = read_json(out_dir / "provenance.json")
-    derivatives = {name: Path(path) for name, path in known["Derivatives"].items()}
-    return find_scans(Path(known["Source"]), derivatives=derivatives)
-
-
-def _run_scans(plan: StudyPlan, request: StudyRequest, progress: Progress) -> list[Failure]:
-    n_done, n_all = 0, len(plan.waiting)
-
-    def report(outcome: ScanOutcome) -> None:
-        nonlocal n_done
-        n_done += 1
-        if outcome.failure is not None:
-            set_aside(request.out_dir, outcome.key)
-        progress("Scans", n_done, n_all)
-
-    outcomes = run_jobs(run_scan, plan.waiting, request.config.engine.n_procs, lost=lost_scan, done=report)
-    return [outcome.failure for outcome in outcomes if outcome.failure is not None]
-
-
-def _refuse_mixed_voxels(files: StudyFiles, config: StudyConfig) -> None:
-    """A comparison averages the runs of a visit; scans of different voxels or acquisitions are no runs."""
-    kinds: dict[tuple[object, ...], set[tuple[object, ...]]] = {}
-    for scan in files.scans:
-        key = scan.key
-        kinds.setdefault((key.sub, key.ses, key.task), set()).add((key.acq, key.voi, key.nuc, key.rec, key.echo))
-    if config.design.factors and any(len(found) > 1 for found in kinds.values()):
-        raise ConfigError(
-            "Some visits have scans of several acquisitions or voxels (acq, voi, rec, echo), which cannot be averaged.",
-            where=str(files.root),
-            cure='Choose one with --bids-filter-file, for example {"svs": {"voi": "nacc"}}.',
-            code="several-voxels",
-        )
-
-
-def _marks(files: StudyFiles, config: StudyConfig) -> list[str]:
-    return [_fingerprint(scan, config) for scan in files.scans]
-
-
-def _job(scan: ScanFiles, request: StudyRequest, learned: LearnedMacromolecules | None) -> ScanJob:
-    mark = _fingerprint(scan, request.config)
-    if learned is not None:
-        mark = fingerprint(mark, to_json(learned))
-    return ScanJob(scan, request.out_dir, request.config, mark, learned)
-
-
-def _fingerprint(scan: ScanFiles, config: StudyConfig) -> str:
-    """Hash of everything the results of a scan depend on, as the bytes of the files and not their dates."""
-    files = [scan.metabolites, scan.water, scan.anatomy, *(scan.tissue_maps[name] for name in sorted(scan.tissue_maps))]
-    basis = [Path(config.basis.file)] if config.basis.file else []
-    settings = [config.preprocess, config.basis, config.fit, config.quantify, config.qc]
-    notes = [scan.sidecar, scan.water_sidecar, scan.water_note, scan.tissue_note]
-    try:
-        return fingerprint(__version__, scan.key, *(file for file in files if file), *basis, *settings, *notes)
-    except FileError as error:
-        # Reading the scan will say what is wrong with it.
-        return str(error)

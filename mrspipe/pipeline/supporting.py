@@ -32,8 +32,9 @@ def write_robustness(folder: Path, measurements: "DataFrame", config: StudyConfi
 
     if not config.robustness.enabled:
         return
-    path = folder / "alternatives.tsv"
-    alternatives = read_table(path) if path.exists() else pd.DataFrame(columns=list(SCAN_ALTERNATIVES))
+    names = ["alternatives.tsv", *(["linewidths.tsv"] if config.fit.refits.enabled else [])]
+    tables = [read_table(folder / name) for name in names if (folder / name).exists()]
+    alternatives = pd.concat([pd.DataFrame(columns=list(SCAN_ALTERNATIVES)), *tables], ignore_index=True)
     asked = resolve_contrasts(config.design, config.contrast, measurements)
     table = robustness_table(measurements, alternatives, config.design, asked, config.stats, config.robustness)
     write_table(folder / "robustness.tsv", table, ROBUSTNESS)

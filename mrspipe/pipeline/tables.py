@@ -1,12 +1,12 @@
 """The tables of a study, made from the results of its scans."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mrspipe.core.results import Failure
 from mrspipe.core.signal import ScanKey
-from mrspipe.io.bids import ScanFiles, StudyFiles, participants, sessions
+from mrspipe.io.bids import ScanFiles, participants, sessions
 from mrspipe.io.columns import FAILURES, MEASUREMENTS, QUALITY, SCAN_ALTERNATIVES
 from mrspipe.io.derivatives import (
     measurement_rows,
@@ -17,7 +17,7 @@ from mrspipe.io.derivatives import (
     results_exist,
 )
 from mrspipe.io.rows import scan_columns
-from mrspipe.io.tables import MISSING, read_table, write_table
+from mrspipe.io.tables import MISSING, format_cell, read_json, read_table, table_of, write_json, write_table
 from mrspipe.stats.design import Design
 from mrspipe.stats.ratings import ratings_table
 
@@ -25,16 +25,11 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _OTHER_ENTITIES = ("acq", "nuc", "voi", "rec", "echo", "inv")
+_FAILURES = Path("logs") / "failures"
 _SCAN_COLUMNS = ("participant_id", "session_id", "task_id", "run")
 
 
-def collect(
-    out_dir: Path,
-    bids_dir: Path,
-    scans: Sequence[ScanFiles],
-    design: Design,
-    alternatives: Sequence[dict[str, Any]] = (),
-) -> None:
+def collect(out_dir: Path, bids_dir: Path, scans: Sequence[ScanFiles], design: Design) -> None:
     """Write ``measurements``, ``alternatives``, ``quality`` and ``ratings`` (``.tsv``) of all scans that have results.
 
     Columns of ``participants.tsv`` and of the sessions files are joined on, so that the group analysis needs these
@@ -45,8 +40,6 @@ def collect(
     out_dir, bids_dir : Path
     scans : sequence of ScanFiles
     design : Design
-    alternatives : sequence of dict, optional
-        Further rows of ``alternatives.tsv``, beside those of the scans.
     """
     import pandas as pd
 
@@ -69,7 +62,7 @@ def collect(
     write_table(folder / "measurements.tsv", measurements, MEASUREMENTS)
     write_table(folder / "quality.tsv", quality_table, QUALITY)
     write_table(folder / "participants.tsv", people)
-    write_table(folder / "alternatives.tsv", _alternatives(out_dir, finished, alternatives), SCAN_ALTERNATIVES)
+    write_table(folder / "alternatives.tsv", _alternatives(out_dir, finished), SCAN_ALTERNATIVES)
     # Without sessions, a visit is the participant.
     rated = people if visits.empty else _joined(visits, people, ["participant_id"])
     ratings = ratings_table(rated, design)
@@ -77,11 +70,10 @@ def collect(
         write_table(folder / "ratings.tsv", ratings)
 
 
-def _alternatives(out_dir: Path, keys: Sequence[ScanKey], more: Sequence[dict[str, Any]]) -> "DataFrame":
+def _alternatives(out_dir: Path, keys: Sequence[ScanKey]) -> "DataFrame":
     import pandas as pd
 
     tables = [read_alternatives(out_dir, key).assign(**scan_columns(key)) for key in keys]
-    tables += [pd.DataFrame(list(more))] if more else []
     found = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(SCAN_ALTERNATIVES))
     return found[list(SCAN_ALTERNATIVES)]
 
@@ -96,43 +88,52 @@ def _joined(table: "DataFrame", other: "DataFrame", on: list[str]) -> "DataFrame
     return table.merge(other[[*on, *new]], "left", on=on) if new else table
 
 
-def write_failures(
-    out_dir: Path, found: Sequence[Failure], files: StudyFiles, everything: StudyFiles
-) -> tuple[Failure, ...]:
-    """Write ``failures.tsv``: what failed now, and what failed in earlier runs and was not repaired since.
+def record_failure(out_dir: Path, label: str, failure: Failure) -> None:
+    """Note why a scan has no results, until it has: in a file of its own, so that runs need not wait for each other."""
+    write_json(out_dir / _FAILURES / f"{label}.json", failure)
 
-    Returns
-    -------
-    tuple of Failure
-        Those of the table, in its order.
-    """
-    import pandas as pd
 
-    settled = {_place(failure.row()) for failure in found}
-    settled |= {_place(scan_columns(scan.key)) for scan in files.scans if results_exist(out_dir, scan.key)}
-    rows = [*(failure.row() for failure in found)]
-    known = {_place(scan_columns(scan.key)) for scan in everything.scans}
-    known |= {_place(failure.row()) for failure in everything.failures}
-    earlier = [row for row in _rows(out_dir / "group" / "failures.tsv") if _place(row) in known - settled]
-    rows += [row for row in earlier if row["code"] != "no-scan"]
-    rows.sort(key=lambda row: tuple(str(row[name]) for name in (*_SCAN_COLUMNS, "stage", "message")))
-    write_table(out_dir / "group" / "failures.tsv", pd.DataFrame(rows, columns=list(FAILURES)), FAILURES)
-    return failures_of(out_dir)
+def forget_failures(out_dir: Path, labels: Iterable[str]) -> None:
+    """Remove the notes of scans that have results now."""
+    noted = {path.stem: path for path in (out_dir / _FAILURES).glob("*.json")}
+    for label in labels:
+        if label in noted:
+            noted[label].unlink(missing_ok=True)
+
+
+def recorded_failures(out_dir: Path, labels: Iterable[str]) -> list[Failure]:
+    """Read the notes of scans, by their labels; there need be none."""
+    wanted = set(labels)
+    paths = [path for path in sorted((out_dir / _FAILURES).glob("*.json")) if path.stem in wanted]
+    return [Failure(**read_json(path)) for path in paths]
+
+
+def in_order(found: Iterable[Failure]) -> tuple[Failure, ...]:
+    """Give each failure once, in the order of ``failures.tsv`` and as that table will be read."""
+    rows = {tuple(format_cell(value) for value in failure.row().values()) for failure in found}
+    named = [dict(zip(FAILURES, row, strict=True)) for row in rows]
+    named.sort(key=lambda row: tuple(row[name] for name in (*_SCAN_COLUMNS, "stage", "message")))
+    return tuple(_failure(row) for row in named)
+
+
+def write_failures(out_dir: Path, failures: Sequence[Failure]) -> None:
+    """Write ``failures.tsv``."""
+    rows = [failure.row() for failure in failures]
+    write_table(out_dir / "group" / "failures.tsv", table_of(rows, FAILURES), FAILURES)
 
 
 def failures_of(out_dir: Path) -> tuple[Failure, ...]:
     """Read ``failures.tsv``; empty when there is none."""
-    return tuple(
-        Failure(
-            {
-                entity: row[column].removeprefix(f"{entity}-")
-                for entity, column in zip(("sub", "ses", "task", "run"), _SCAN_COLUMNS, strict=True)
-                if row[column] != MISSING
-            },
-            *(row[name] if row[name] != MISSING else "" for name in ("stage", "code", "message", "cure")),
-        )
-        for row in _rows(out_dir / "group" / "failures.tsv")
-    )
+    return tuple(_failure(row) for row in _rows(out_dir / "group" / "failures.tsv"))
+
+
+def _failure(row: Mapping[str, str]) -> Failure:
+    entities = {
+        entity: row[column].removeprefix(f"{entity}-")
+        for entity, column in zip(("sub", "ses", "task", "run"), _SCAN_COLUMNS, strict=True)
+        if row[column] != MISSING
+    }
+    return Failure(entities, *("" if row[n] == MISSING else row[n] for n in ("stage", "code", "message", "cure")))
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -140,7 +141,3 @@ def _rows(path: Path) -> list[dict[str, str]]:
         return []
     table = read_table(path).astype(object)
     return [{str(name): str(value) for name, value in row.items()} for row in table.fillna(MISSING).to_dict("records")]
-
-
-def _place(row: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(str(row[name]) for name in _SCAN_COLUMNS)

@@ -17,6 +17,7 @@ from mrspipe.io.bids import (
     participants,
     read_scan,
     repeated_participants,
+    repeated_sessions,
     sessions,
 )
 from mrspipe.io.nifti_mrs import write_signal
@@ -605,10 +606,11 @@ def test_without_session_files_the_table_is_empty(study):
     assert len(sessions(study.root)) == 0
 
 
-def test_a_session_that_is_there_twice_is_refused(study):
-    study.text("sub-01/sub-01_sessions.tsv", "session_id\nses-1\nses-1\n")
-    with pytest.raises(FileError, match="sub-01, ses-1 is there more than once"):
-        sessions(study.root)
+def test_a_session_of_which_two_rows_say_different_things_is_in_no_table(study):
+    rows = "ses-1\tnac\nses-1\tplacebo\nses-2\tnac\nses-2\tnac\n"
+    study.text("sub-01/sub-01_sessions.tsv", f"session_id\tdrug\n{rows}")
+    assert sessions(study.root)["session_id"].tolist() == ["ses-2"]
+    assert repeated_sessions(study.root) == {("01", "1")}
 
 
 # Output folder

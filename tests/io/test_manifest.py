@@ -10,7 +10,8 @@ from mrspipe.core.axis import SpectralAxis
 from mrspipe.core.basis_set import BasisSet
 from mrspipe.core.errors import FileError
 from mrspipe.core.signal import ScanKey
-from mrspipe.io.manifest import fingerprint, hash_file, is_current, read_manifest, write_manifest
+from mrspipe.io.digests import fingerprint, hash_file
+from mrspipe.io.manifest import is_current, read_manifest, write_manifest
 from mrspipe.settings import Settings
 
 _KEY = ScanKey(sub="01", task="cue")
@@ -84,7 +85,7 @@ def test_an_object_without_content_is_refused():
 
 
 def test_a_fingerprint_is_the_same_in_another_process():
-    code = "from mrspipe.io.manifest import fingerprint; print(fingerprint({'a', 'b', 'c'}, 1.5))"
+    code = "from mrspipe.io.digests import fingerprint; print(fingerprint({'a', 'b', 'c'}, 1.5))"
     run = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -100,23 +101,23 @@ def finished(tmp_path):
     output = tmp_path / "sub-01" / "mrs" / "x.tsv"
     output.parent.mkdir(parents=True)
     output.write_text("a\n1\n")
-    write_manifest(tmp_path, _KEY, fingerprint("inputs"), [output])
+    write_manifest(tmp_path, _KEY.label, fingerprint("inputs"), [output])
     return tmp_path
 
 
 def test_a_finished_scan_is_current_for_the_same_inputs_only(finished):
     manifest = read_manifest(finished)
-    assert is_current(manifest, _KEY, fingerprint("inputs"))
-    assert not is_current(manifest, _KEY, fingerprint("other inputs"))
-    assert not is_current(manifest, replace(_KEY, task="neutral"), fingerprint("inputs"))
+    assert is_current(manifest, _KEY.label, fingerprint("inputs"))
+    assert not is_current(manifest, _KEY.label, fingerprint("other inputs"))
+    assert not is_current(manifest, replace(_KEY, task="neutral").label, fingerprint("inputs"))
 
 
 def test_a_scan_with_a_changed_or_lost_output_is_not_current(finished):
     output = finished / "sub-01" / "mrs" / "x.tsv"
     output.write_text("a\n2\n")
-    assert not is_current(read_manifest(finished), _KEY, fingerprint("inputs"))
+    assert not is_current(read_manifest(finished), _KEY.label, fingerprint("inputs"))
     output.unlink()
-    assert not is_current(read_manifest(finished), _KEY, fingerprint("inputs"))
+    assert not is_current(read_manifest(finished), _KEY.label, fingerprint("inputs"))
 
 
 def test_a_broken_entry_counts_as_not_finished(finished):
@@ -128,7 +129,7 @@ def test_a_broken_entry_counts_as_not_finished(finished):
 def test_a_finished_folder_can_be_moved(finished, tmp_path_factory):
     moved = tmp_path_factory.mktemp("moved") / "results"
     finished.rename(moved)
-    assert is_current(read_manifest(moved), _KEY, fingerprint("inputs"))
+    assert is_current(read_manifest(moved), _KEY.label, fingerprint("inputs"))
 
 
 def test_nothing_is_finished_in_a_new_folder(tmp_path):

@@ -1,21 +1,17 @@
-import json
 import shutil
 from dataclasses import replace
 
 import pytest
-from study_helpers import make_study, request
+from study_helpers import edit, make_study, request
 
 from mrspipe.config import with_settings
 from mrspipe.core.errors import ConfigError, InputError
 from mrspipe.io.bids import Selection
 from mrspipe.io.tables import read_table
+from mrspipe.pipeline.again import compare_again
+from mrspipe.pipeline.plan import plan_study
 from mrspipe.pipeline.preflight import check_study
-from mrspipe.pipeline.study import analyse_study, compare_again, plan_study
-
-
-def edit(path, **changes):
-    content = {**json.loads(path.read_text()), **changes}
-    path.write_text(json.dumps({name: value for name, value in content.items() if value is not None}))
+from mrspipe.pipeline.study import analyse_study
 
 
 def truncate(path):
@@ -136,7 +132,7 @@ def test_an_error_that_nobody_foresaw_is_a_failure_with_a_report(study, tmp_path
 
     monkeypatch.setattr("mrspipe.pipeline.scan.preprocess", broken_step)
     summary = analyse_study(request(study, tmp_path / "out", "two_groups"))
-    assert {(failure.stage, failure.code) for failure in summary.failures} == {("preprocess", "internal")}
+    assert {(failure.stage, failure.code) for failure in summary.failures} == {("preprocess", "crash")}
     assert "ZeroDivisionError" in (tmp_path / "out" / "logs" / "crash-sub-01.txt").read_text()
 
 

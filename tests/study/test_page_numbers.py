@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from mrspipe.io.tables import read_table
-from mrspipe.pipeline.study import report_again
+from mrspipe.pipeline.again import report_again
 
 _CITED = re.compile(r'<data value="([^"]*)" data-source="([^"]*)">([^<]*)</data>')
 _POWERS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
@@ -97,7 +97,7 @@ def test_every_table_cell_with_a_number_of_a_contrast_names_its_source(analysed)
 def test_a_blinded_page_holds_quality_alone_and_its_subjects_lead_back_to_it(analysed, tmp_path):
     out_dir = Path(shutil.copytree(analysed, tmp_path / "derivatives"))
     before = {path: path.read_bytes() for path in sorted(out_dir.glob("*.html"))}
-    page = report_again(out_dir, blind=True)
+    page = report_again(out_dir, blind=True).group_page
     assert page == out_dir / "blind" / "group.html"
     assert {path: path.read_bytes() for path in sorted(out_dir.glob("*.html"))} == before
     files, _ = _check(out_dir, page)

@@ -13,13 +13,16 @@ from mrspipe.checks.catalogue import Finding, catalogue
 from mrspipe.config import StudyConfig, with_settings
 from mrspipe.console import Console
 from mrspipe.core.operators import shifted
+from mrspipe.engine import Workers
 from mrspipe.io.bids import Selection, find_scans
+from mrspipe.io.file_hashes import FileHashes
 from mrspipe.io.nifti_files import load_nifti
 from mrspipe.io.nifti_mrs import read_extension, read_signal, write_signal
 from mrspipe.io.tables import read_table
-from mrspipe.pipeline.examine import ExamineJob, examine
+from mrspipe.pipeline.marks import Marks
+from mrspipe.pipeline.plan import preview_study
 from mrspipe.pipeline.preflight import check_scans, check_study
-from mrspipe.pipeline.study import analyse_study, find_refused, plan_study
+from mrspipe.pipeline.study import analyse_study
 
 
 class Subject:
@@ -231,7 +234,7 @@ def run(dataset):
     # Only the good scan and a few doubtful ones go through the fit: the rest of the doubtful ones would as well.
     labels = {"good", "grids", "dark", "unlisted", "else", *REFUSED} - {"misplaced"}
     asked = replace(asked, selection=Selection(participants=tuple(labels)))
-    return analyse_study(asked, levels=["participant"]), asked
+    return analyse_study(asked), asked
 
 
 def test_every_broken_scan_is_refused_with_its_code(run):
@@ -283,7 +286,7 @@ def test_check_and_run_refuse_the_same(run, dataset):
 def test_a_dry_run_knows_what_will_be_refused(dataset, tmp_path):
     asked = request(dataset, tmp_path / "out", "single_group")
     asked = replace(asked, selection=Selection(participants=("good", "conjugated")))
-    plan = plan_study(asked, find_refused(asked))
+    plan = preview_study(asked)
     assert [job.files.key.sub for job in plan.waiting] == ["good"]
     assert not (tmp_path / "out").exists()
 
@@ -292,42 +295,48 @@ def test_a_refusal_can_be_accepted_and_that_is_recorded(dataset, tmp_path):
     asked = request(dataset, tmp_path / "out", "single_group")
     asked = replace(asked, selection=Selection(participants=("conjugated", "faint")))
     accepted = replace(asked, config=with_settings(asked.config, "checks", accept=["conjugated:sub-conjugated"]))
-    summary = analyse_study(accepted, levels=["participant"])
+    summary = analyse_study(accepted)
     assert [failure.code for failure in summary.failures] == ["reference-small"]
     provenance = json.loads((tmp_path / "out" / "provenance.json").read_text())
     assert provenance["AcceptedChecks"][0].startswith("conjugated: sub-conjugated: ")
     assert "overridden: conjugated:sub-conjugated" in (tmp_path / "out" / "methods.md").read_text()
     assert "overridden in the settings" in (tmp_path / "out" / "sub-conjugated.html").read_text()
     # Without the override the results that were made with it do not stay.
-    assert len(analyse_study(asked, levels=["participant"]).failures) == 2
+    assert len(analyse_study(asked).failures) == 2
     assert not list((tmp_path / "out" / "sub-conjugated").rglob("*conc_mrs.tsv"))
 
 
 def test_a_scan_is_not_read_again_when_its_files_are_the_same(dataset, tmp_path, monkeypatch):
-    files = find_scans(dataset, selection=Selection(participants=("good",))).scans[0]
-    first = examine(ExamineJob(files, tmp_path))
+    files = find_scans(dataset, selection=Selection(participants=("good",)))
+    first = checked(files, tmp_path)
     monkeypatch.setattr("mrspipe.pipeline.examine.read_scan", None)
-    assert examine(ExamineJob(files, tmp_path)) == first
+    assert checked(files, tmp_path) == first
+
+
+def checked(files, out_dir, others=()):
+    config = StudyConfig()
+    with Workers(1) as workers:
+        marks = Marks(config, FileHashes())
+        return check_scans(files, config, workers, out_dir=out_dir, marks=marks, others=others)
 
 
 def test_a_copy_is_found_when_the_other_scan_was_checked_in_an_earlier_run(dataset, tmp_path):
-    config = with_settings(StudyConfig(), "engine", n_procs=1)
     one, other = (find_scans(dataset, selection=Selection(participants=(name,))) for name in ("alice", "bob"))
     both = (*one.scans, *other.scans)
-    assert check_scans(one, config, out_dir=tmp_path, others=both).refused == {}
-    refused = check_scans(other, config, out_dir=tmp_path, others=both).refused
+    assert checked(one, tmp_path, both).refused == {}
+    refused = checked(other, tmp_path, both).refused
     assert [failure.code for failure in refused.values()] == ["same-samples-subjects"]
 
 
 def test_a_copy_that_was_replaced_since_does_not_count(good_alone, tmp_path):
-    s, config = good_alone, with_settings(StudyConfig(), "engine", n_procs=1)
+    s = good_alone
     own = s.svs.read_bytes()
     s.svs.write_bytes((s.root / "sub-good" / "mrs" / "sub-good_svs.nii.gz").read_bytes())
     out, everything = tmp_path / "out", find_scans(s.root)
-    assert len(check_scans(everything, config, out_dir=out).refused) == 2
+    assert len(checked(everything, out).refused) == 2
     s.svs.write_bytes(own)
     one = find_scans(s.root, selection=Selection(participants=("good",)))
-    assert check_scans(one, config, out_dir=out, others=find_scans(s.root).scans).refused == {}
+    assert checked(one, out, find_scans(s.root).scans).refused == {}
 
 
 def test_many_scans_with_one_doubt_are_one_line(capsys):

@@ -1,0 +1,232 @@
+"""Workers of a Dask cluster: on this computer, at the address of a scheduler, or as jobs of a batch system.
+
+Every worker must see the dataset and the output folder under the same paths, and have the same mrspipe; the second is
+checked with every job. A job whose worker dies is given to another one; one that takes its workers with it is lost.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from mrspipe.core.errors import ConfigError, InputError
+from mrspipe.io.program import program_mark
+from mrspipe.settings import Settings
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+# A job is given to another worker this often before it is lost.
+_RETRIES = 2
+_LONGEST_WAIT_S = 60
+_CLASSES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster"}
+
+
+class BatchSettings(Settings):
+    """Jobs of a batch system, each of which runs one worker with one thread."""
+
+    system: Literal["slurm", "pbs", "lsf"]
+    """Batch system."""
+    workers: int
+    """Number of jobs to ask for."""
+    memory: str = "2GiB"
+    """Memory of a job, with its unit."""
+    walltime: str = "04:00:00"
+    """Longest time of a job, as hours:minutes:seconds; scans that were cut short run again in another job."""
+    queue: str = ""
+    """Queue or partition; empty: the default one."""
+    account: str = ""
+    """Account or project that pays; empty: the default one."""
+    directives: tuple[str, ...] = ()
+    """More directives of the batch system, such as --constraint=avx2, without #SBATCH."""
+    prologue: tuple[str, ...] = ()
+    """Lines of shell before the worker starts, such as module load."""
+
+
+def batch_cluster(settings: BatchSettings, work_dir: Path) -> Any:
+    """Make the Dask cluster that submits jobs to a batch system; none is submitted yet.
+
+    Parameters
+    ----------
+    settings : BatchSettings
+    work_dir : Path
+        Where the jobs write their logs and what does not fit into memory.
+
+    Raises
+    ------
+    ConfigError
+        dask-jobqueue is not installed.
+    """
+    try:
+        import dask_jobqueue
+    except ImportError as error:
+        raise _not_installed("dask-jobqueue") from error
+
+    account = {"slurm": "account", "pbs": "account", "lsf": "project"}[settings.system]
+    # LSF counts time in hours and minutes.
+    walltime = settings.walltime.rpartition(":")[0] if settings.system == "lsf" else settings.walltime
+    return getattr(dask_jobqueue, _CLASSES[settings.system])(
+        cores=1,
+        processes=1,
+        memory=settings.memory,
+        walltime=walltime,
+        queue=settings.queue or None,
+        job_extra_directives=list(settings.directives),
+        job_script_prologue=["export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1", *settings.prologue],
+        log_directory=str(work_dir / "jobs"),
+        local_directory=str(work_dir / "dask"),
+        **{account: settings.account or None},
+    )
+
+
+class Cluster:
+    """A connection to Dask workers.
+
+    Parameters
+    ----------
+    n_workers : int
+        Workers on this computer, where neither an address nor a batch system is given.
+    address : str, optional
+        Of a scheduler that is running, such as ``tcp://10.0.0.5:8786``.
+    batch : BatchSettings, optional
+        Batch system to ask for workers.
+    memory_limit : str, optional
+        Of each worker on this computer; a worker that needs more is ended, and started again.
+    work_dir : Path
+        Where workers keep what does not fit into memory.
+
+    Raises
+    ------
+    ConfigError
+        Dask is not installed.
+    InputError
+        Code ``cluster``: the scheduler does not answer, or has no worker.
+    """
+
+    def __init__(
+        self,
+        n_workers: int,
+        work_dir: Path,
+        *,
+        address: str = "",
+        batch: BatchSettings | None = None,
+        memory_limit: str = "",
+    ) -> None:
+        try:
+            import dask
+            from distributed import Client
+        except ImportError as error:
+            raise _not_installed("distributed") from error
+        self._open = ExitStack()
+        with ExitStack() as opened:
+            opened.enter_context(
+                dask.config.set(
+                    {
+                        "distributed.scheduler.allowed-failures": _RETRIES,
+                        "distributed.comm.timeouts.connect": _LONGEST_WAIT_S,
+                    }
+                )
+            )
+            target = address or opened.enter_context(_cluster(n_workers, work_dir, batch, memory_limit))
+            try:
+                self._client = opened.enter_context(Client(target, timeout=_LONGEST_WAIT_S, set_as_default=False))
+                if batch is None:
+                    self._client.wait_for_workers(1, timeout=_LONGEST_WAIT_S)
+            except (OSError, TimeoutError, ValueError) as error:
+                raise InputError(
+                    f"The scheduler does not answer, or has no worker ({' '.join(str(error).split())}).",
+                    where=address or "Dask",
+                    cure="Start dask scheduler and dask worker, and give the address that the scheduler prints.",
+                    code="cluster",
+                ) from error
+            self._open = opened.pop_all()
+
+    def run(
+        self,
+        work: Callable[[Job], Result],
+        jobs: Sequence[Job],
+        *,
+        lost: Callable[[Job], Result],
+        done: Callable[[Result], None],
+    ) -> list[Result]:
+        """Run ``work`` on every job; see `mrspipe.engine.Workers.run`.
+
+        Raises
+        ------
+        InputError
+            Code ``cluster``: the scheduler went away.
+        ConfigError
+            Code ``cluster-version``: a worker has another mrspipe.
+        """
+        from distributed import KilledWorker, as_completed
+
+        run_one = partial(_on_worker, os.getcwd(), program_mark(), work)
+        futures = self._client.map(run_one, jobs, pure=False)
+        index_of = {future.key: index for index, future in enumerate(futures)}
+        results: dict[int, Result] = {}
+        try:
+            for future in as_completed(futures, loop=self._client.loop):
+                index = index_of[future.key]
+                if future.status == "error" and isinstance(error := future.exception(), KilledWorker):
+                    results[index] = lost(jobs[index])
+                elif future.status == "error":
+                    raise error
+                elif future.status != "finished":
+                    raise InputError(
+                        "The scheduler of the cluster went away.",
+                        where=str(self._client.scheduler.address if self._client.scheduler else "Dask"),
+                        cure="Run the same command again to go on.",
+                        code="cluster",
+                    )
+                else:
+                    results[index] = future.result()
+                done(results[index])
+        finally:
+            self._client.cancel(futures)
+        return [results[index] for index in range(len(jobs))]
+
+    def close(self) -> None:
+        """Leave the scheduler; workers that were started here end."""
+        self._open.close()
+
+
+def _cluster(n_workers: int, work_dir: Path, batch: BatchSettings | None, memory_limit: str) -> Any:
+    from distributed import LocalCluster
+
+    if batch is not None:
+        jobs = batch_cluster(batch, work_dir)
+        jobs.scale(jobs=batch.workers)
+        return jobs
+    return LocalCluster(
+        n_workers=n_workers,
+        threads_per_worker=1,
+        processes=True,
+        memory_limit=memory_limit or "auto",
+        local_directory=str(work_dir / "dask"),
+        dashboard_address=None,
+        silence_logs=50,
+    )
+
+
+def _on_worker(folder: str, mark: str, work: Callable[[Job], Result], job: Job) -> Result:
+    """Run a job in a worker, which keeps to one thread and resolves relative paths as the run does."""
+    from threadpoolctl import threadpool_limits
+
+    if program_mark() != mark:
+        raise ConfigError(
+            "A worker of the cluster has another version of mrspipe than this run.",
+            where="Dask",
+            cure="Start the workers in the environment of this run.",
+            code="cluster-version",
+        )
+    os.chdir(folder)
+    with threadpool_limits(1):
+        return work(job)
+
+
+def _not_installed(name: str) -> ConfigError:
+    return ConfigError(
+        f"{name} is not installed.", where="engine", cure='Run pip install "mrspipe[cluster]".', code="not-installed"
+    )
