@@ -23,7 +23,7 @@ import numpy as np
 from scipy import stats
 
 from mrspipe.core.results import SUMS
-from mrspipe.stats.design import ContrastSettings, Design
+from mrspipe.stats.design import SEQUENCE_COLUMN, ContrastSettings, Design
 from mrspipe.stats.factors import Factor
 from mrspipe.synth.covariates import ChoiceCovariate, LognormalCovariate
 from mrspipe.synth.people import GM_RANGE
@@ -67,6 +67,7 @@ def true_value(contrast: ContrastSettings, design: Design, recipe: Recipe, metab
     cells = _held(_cells(recipe), contrast, design)
     compared = [design.factor(name) for name in contrast.compare or ()]
     free = [f for f in design.factors if f.name not in contrast.within and _varies(cells, f)]
+    free += [factor for factor in compared if factor not in free and _varies(cells, factor)]
     if not cells or any(factor not in free for factor in compared):
         return math.nan
     by_levels = {
@@ -97,7 +98,8 @@ def _cells(recipe: Recipe) -> list[_Cell]:
                 if sessions[s] == session:
                     drug = arms[(first + s) % len(arms)]
                     labels = {"group": group.name, "session_id": session, "task_id": task, "drug": drug}
-                    cells.append(_Cell({**labels, "period": str(s + 1)}, share))
+                    order = {"period": str(s + 1), SEQUENCE_COLUMN: f"{arms[first]} first"}
+                    cells.append(_Cell({**labels, **order}, share))
     return [cell for cell in cells if cell.share > 0]
 
 

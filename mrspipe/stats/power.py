@@ -113,7 +113,7 @@ def equivalence_power(bound: float, sd: float, n: float, alpha: float, *, effect
     Examples
     --------
     >>> round(equivalence_power(1.0, 1.3, 26, 0.05), 2)
-    0.96
+    0.97
     """
     df, error = n - 1, sd / math.sqrt(n)
     limit = float(stats.t.ppf(1 - alpha, df))

@@ -11,22 +11,12 @@ from mrspipe.config import load_config
 from mrspipe.stats.contrasts import contrast_table
 from mrspipe.stats.design import Design
 from mrspipe.stats.questions import default_contrasts
+from mrspipe.synth.acquisition import TissueSettings
 from mrspipe.synth.cohort import draw_cohort
 from mrspipe.synth.concentrations import study_tables
+from mrspipe.synth.covariates import NormalCovariate, RatingCell, Ratings
 from mrspipe.synth.people import GM_RANGE
-from mrspipe.synth.recipe import (
-    Crossover,
-    Effect,
-    Group,
-    Level,
-    NormalCovariate,
-    RatingCell,
-    Ratings,
-    Recipe,
-    Slope,
-    TissueSettings,
-    load_recipe,
-)
+from mrspipe.synth.recipe import Crossover, Effect, Group, Level, Recipe, Slope, load_recipe
 
 DESIGN = Design(
     group={"control": "HC", "patient": "CAI"},

@@ -112,6 +112,8 @@ def test_the_files_lie_where_the_interface_says(tmp_path, result, mask):
                 "conc_mrs.json",
                 "budget_mrs.tsv",
                 "budget_mrs.json",
+                "alternatives_mrs.tsv",
+                "alternatives_mrs.json",
                 "qc_mrs.json",
                 "voxel_mask.nii.gz",
                 "voxel_mask.json",

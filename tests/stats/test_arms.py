@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from mrspipe.stats.contrasts import contrast_table
-from mrspipe.stats.design import ContrastSettings, Design
+from mrspipe.stats.design import ContrastSettings, Design, StatsSettings
 from mrspipe.stats.questions import default_contrasts
 
 ARM = {"arm": {"column": "arm", "control": "placebo", "active": "riluzole"}}
@@ -144,7 +144,8 @@ def test_groups_in_a_trial_are_compared_before_the_treatment_over_both_arms(rest
 
 def test_three_times_that_are_not_compared_are_all_in_the_model(trial):
     contrast = ContrastSettings(name="cue, all visits", compare=("condition",), test="mixed")
-    row = contrast_table(trial, Design(**CONDITION, **TIME), (contrast,)).to_dict("records")[0]
+    settings = StatsSettings(random_condition=False)
+    row = contrast_table(trial, Design(**CONDITION, **TIME), (contrast,), settings).to_dict("records")[0]
     at = trial.pivot_table("value", ["participant_id", "session_id"], "task_id")
     change = (at["cue"] - at["rest"]).unstack("session_id")  # noqa: PD010 - the index is the table's own
     # Balanced: the mean change, against how the changes of a visit vary; each of the three has a mean of its own.

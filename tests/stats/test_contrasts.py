@@ -351,13 +351,32 @@ def test_there_is_no_reason_when_there_is_a_test(design, study):
     assert why_no_group_test(study, design, only("patients-controls")) is None
 
 
-def test_the_cue_over_all_visits_is_the_test_of_their_changes(design, study):
-    # Visits that differ much keep their variance from being estimated as zero.
-    visit = study["participant_id"].str[-2:].astype(int) * 7 + study["period"] * 3
-    apart = study.assign(value=study["value"] + visit % 5)
-    row = row_of(contrast_table(apart, design, (ContrastSettings(name="cue-baseline-visits"),)), "cue-baseline-visits")
+def _cue_over_visits(study, design, *, random_condition):
+    """The table's row, and the changes of each patient under either treatment."""
+    # Visits that differ much, and participants who respond differently, keep variances from being zero.
+    number = study["participant_id"].str[-2:].astype(int)
+    respond = (number % 3 - 1.0) * (study["task_id"] == "cue")
+    level = 2.0 * (number * 5 % 8)
+    apart = study.assign(value=study["value"] + level + (number * 7 + study["period"] * 3) % 5 + 2 * respond)
+    settings = StatsSettings(random_condition=random_condition)
+    table = contrast_table(apart, design, (ContrastSettings(name="cue-baseline-visits"),), settings)
     at = scans(apart, group="CAI").pivot_table("value", ["participant_id", "drug"], "task_id")
     change = (at["cue"] - at["neutral"]).unstack("drug")  # noqa: PD010 - the index is the table's own
+    return row_of(table, "cue-baseline-visits"), change
+
+
+def test_the_cue_over_all_visits_is_judged_by_how_participants_differ(study, design):
+    row, change = _cue_over_visits(study, design, random_condition=True)
+    # Balanced: the paired t test of each participant's mean change.
+    means = change.mean(axis=1)
+    assert row["estimate"] == pytest.approx(means.mean(), rel=1e-8)
+    assert row["se"] == pytest.approx(means.std(ddof=1) / np.sqrt(len(means)), rel=1e-6)
+    assert row["df"] == pytest.approx(len(means) - 1, rel=1e-6)
+    assert "(1 | participant:condition)" in row["model"]
+
+
+def test_without_that_effect_the_changes_of_all_visits_count_as_independent(study, design):
+    row, change = _cue_over_visits(study, design, random_condition=False)
     # Balanced: the mean change, against how the changes of a treatment vary.
     error = np.sqrt(change.var(ddof=1).mean() / change.size)
     assert row["estimate"] == pytest.approx(change.to_numpy().mean(), rel=1e-8)

@@ -30,6 +30,7 @@ def judged(study):
         fwhm_hz=rng.normal(7, 1, len(study)),
         gm_fraction=rng.normal(0.8, 0.05, len(study)),
         crlb_pct=rng.uniform(3, 12, len(study)),
+        se_own=rng.uniform(0.3, 0.8, len(study)),
     )
 
 

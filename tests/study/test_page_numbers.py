@@ -106,6 +106,8 @@ def test_a_blinded_page_holds_quality_alone_and_its_subjects_lead_back_to_it(ana
     assert 'href="group.html"' in subject
     for text in (page.read_text(encoding="utf-8"), subject):
         body = re.sub(r"<(script|style)>.*?</\1>", "", text, flags=re.DOTALL)
+        # An image may hold any two letters.
+        body = re.sub(r"base64,[^\"']*", "", body)
         for label in read_table(out_dir / "group" / "measurements.tsv")["group"].unique():
             assert not re.search(rf"(?<![A-Za-z]){label}(?![A-Za-z])", body), label
 

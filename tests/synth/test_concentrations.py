@@ -18,6 +18,7 @@ FIT_SD = {"Glu": 0.75, "Gln": 0.6, "tCr": 0.4}
 
 def recipe(n=40, **changes):
     levels = {name: Level(mean=10.0, subject_sd=0.5, fit_sd=sd) for name, sd in FIT_SD.items()}
+    levels |= {"tNAA": Level(mean=9.0, subject_sd=0.5)}
     given = {
         "groups": (Group(name="CAI", n=n), Group(name="HC", n=n)),
         "sessions": ("1", "2"),
