@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
+import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
 from mrspipe.core.results import Quantity
@@ -32,7 +33,12 @@ def label(value: object) -> str:
 
 def labels(column: "Series[Any]") -> "Series[str]":
     """Spell the levels in a column of a table."""
-    return column.astype(object).map(label)
+    import pandas as pd
+
+    # Columns of tables hold few levels, each many times.
+    codes, found = pd.factorize(column.astype(object), use_na_sentinel=False)
+    spelled = np.array([label(value) for value in found] or [""], dtype=object)
+    return pd.Series(spelled[codes], index=column.index, name=column.name, dtype=object)
 
 
 Label = Annotated[str, BeforeValidator(label), Field(min_length=1)]

@@ -19,7 +19,7 @@ from mrspipe.stats.design import SEQUENCE_COLUMN, ContrastSettings, Design
 from mrspipe.stats.factors import Factor, labels
 from mrspipe.stats.identify import in_order, refuse_confounded
 from mrspipe.stats.questions import factors_of
-from mrspipe.stats.rows import is_usable, reasons_in
+from mrspipe.stats.rows import SCAN_COLUMNS, is_usable, reasons_in
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -77,10 +77,10 @@ class Sample:
 
     def n_at(self, levels: Mapping[str, float]) -> int:
         """Number of participants who have a scan at these codes of the factors."""
-        chosen = self.rows
+        chosen = np.full(len(self.rows), True)
         for name, code in levels.items():
-            chosen = chosen[chosen[f"__{name}"] == code]
-        return int(chosen[SUBJECT].nunique())
+            chosen &= self.rows[f"__{name}"].to_numpy() == code
+        return len(set(self.rows[SUBJECT].to_numpy()[chosen]))
 
 
 def code_column(factor: Factor) -> str:
@@ -114,7 +114,7 @@ def select(table: "DataFrame", design: Design, contrast: ContrastSettings) -> Sa
     for column in ("value", design.subject):
         if column not in table.columns:
             raise AnalysisError(f"The table has no column '{column}'.", code="column")
-    table = table.reset_index(drop=True)
+    table = _needed(table.reset_index(drop=True), design)
     rows = table.assign(value=pd.to_numeric(table["value"], errors="coerce"))
     unusable, rows = rows[~is_usable(rows)], rows[is_usable(rows)]
     if rows.empty:
@@ -143,6 +143,13 @@ def select(table: "DataFrame", design: Design, contrast: ContrastSettings) -> Sa
     refuse_confounded(sample.rows, compared, design, contrast, held=held)
     _refuse_one_level_each(sample, compared)
     return sample
+
+
+def _needed(table: "DataFrame", design: Design) -> "DataFrame":
+    """Leave out columns that no contrast looks at, which would be copied at every step."""
+    kept = {design.subject, *SCAN_COLUMNS, "value", "included", "reason", "se_own", "se_fit", *design.covariates}
+    kept |= {factor.column for factor in design.factors} | {str(design.period)}
+    return table[[name for name in table.columns if name in kept]]
 
 
 def _with_sequence(rows: "DataFrame", design: Design) -> "DataFrame":
