@@ -67,6 +67,49 @@ def test_the_site_builds_without_a_warning(tmp_path):
     assert [found for text in pages.values() for found in loaded.findall(text)] == []
 
 
+TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+TEXTS += sorted([*(ROOT / "seeds").glob("*.md"), *(ROOT / "synthetic_data").glob("*.md")])
+_FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+
+
+def headings(page):
+    """Names that links may use for the headings of a page, as GitHub makes them."""
+    lines = _FENCED.sub("", page.read_text(encoding="utf-8")).splitlines()
+    titles = [line.lstrip("#").strip().lower() for line in lines if re.match(r"#+ ", line)]
+    return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_link_of_a_page_within_the_repository_leads_somewhere(page):
+    text = _FENCED.sub("", page.read_text(encoding="utf-8"))
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not re.match(r"[a-z]+:", link)]
+    lost = []
+    for link in links:
+        path, _, heading = link.partition("#")
+        target = page.parent / path if path else page
+        if not target.exists() or (heading and heading not in headings(target)):
+            lost.append(link)
+    assert lost == []
+
+
+def test_a_comment_in_a_block_of_code_is_no_heading(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# One page\n\n```bash\n# a comment\n```\n\n## p, interval: `stats.alpha`\n", encoding="utf-8")
+    assert headings(page) == {"one-page", "p-interval-statsalpha"}
+
+
+def test_every_page_of_the_documentation_has_its_place_in_the_site():
+    nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2]
+    assert {page.name for page in DOCS.glob("*.md")} == set(re.findall(r": ([\w-]+\.md)$", nav, re.MULTILINE))
+
+
+def test_every_command_is_in_the_table_of_the_readme():
+    from mrspipe.cli.main import _ORDER
+
+    table = re.findall(r"^\| (`mrspipe.*?) \|", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {name for cell in table for name in re.findall(r"`mrspipe (\w+)`", cell)} == set(_ORDER)
+
+
 def test_pictures_of_the_pages_are_there_and_small():
     for page in DOCS.rglob("*.md"):
         for name in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
