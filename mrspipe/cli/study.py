@@ -32,10 +32,16 @@ from mrspipe.cli.options import (
 @app.command(epilog="Example: mrspipe demo my_demo")
 def demo(
     out: Annotated[Path, typer.Argument(help="Folder for the cohort and its results.")] = Path("mrspipe_demo"),
+    recipe: Annotated[
+        str, typer.Option("--recipe", help="Recipe of the cohort: a bundled one (moment_matched), or a TOML file.")
+    ] = "small",
+    config: Annotated[
+        str, typer.Option("--config", "--config-file", help="Analysis: a bundled one, or a TOML file.")
+    ] = "cocaine_nacc",
     n_procs: Processes = None,
     quiet: Quiet = False,
 ) -> None:
-    """Make a small synthetic cohort of the cocaine study and analyse it."""
+    """Make a synthetic cohort of the cocaine study, a small one by default, and analyse it."""
     from mrspipe.config import bundled, load_config
     from mrspipe.console import Console
     from mrspipe.pipeline.study import StudyRequest, analyse_study
@@ -46,10 +52,10 @@ def demo(
     bids_dir = out / "bids"
     with console.progress() as progress:
         if not bids_dir.exists():
-            recipe = load_recipe(bundled("synthetic_data", "small"))
-            write_study(recipe, bids_dir, progress=lambda done, total: progress("Synthetic scans", done, total))
-        config = with_processes(load_config("cocaine_nacc"), n_procs)
-        summary = analyse_study(StudyRequest(bids_dir, out / "derivatives", config), progress=progress)
+            cohort = load_recipe(bundled("synthetic_data", recipe))
+            write_study(cohort, bids_dir, progress=lambda done, total: progress("Synthetic scans", done, total))
+        settings = with_processes(load_config(config), n_procs)
+        summary = analyse_study(StudyRequest(bids_dir, out / "derivatives", settings), progress=progress)
     console.study(summary)
     raise typer.Exit(1 if summary.failures else 0)
 

@@ -3,6 +3,7 @@
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from study_helpers import make_study, request
 
@@ -18,13 +19,18 @@ def _with(asked, stage, **changes):
     return StudyRequest(asked.bids_dir, asked.out_dir, with_settings(asked.config, stage, **changes))
 
 
+def _alternatives(out_dir):
+    tables = [read_table(out_dir / "group" / name) for name in ("alternatives.tsv", "linewidths.tsv")]
+    return pd.concat(tables, ignore_index=True)
+
+
 @pytest.fixture(scope="module")
 def visits(tmp_path_factory):
     """Two participants with two visits, analysed with all choices."""
     folder = tmp_path_factory.mktemp("visits")
     study = make_study(folder / "bids", "pre_post", 2)
     asked = _with(request(study, folder / "out", "pre_post"), "fit", refits={"enabled": True}, mm="study")
-    analyse_study(asked, levels=("participant",))
+    analyse_study(asked)
     return asked
 
 
@@ -37,11 +43,11 @@ _KEYS = ["participant_id", "session_id"]
 
 
 def test_other_constants_give_what_an_analysis_with_them_gives(visits, tmp_path):
-    alternatives = read_table(visits.out_dir / "group" / "alternatives.tsv")
+    alternatives = _alternatives(visits.out_dir)
     found = alternatives[alternatives["choice"] == "water relaxation of fsl"]
     out = shutil.copytree(visits.out_dir, tmp_path / "out")
     other = StudyRequest(visits.bids_dir, out, with_settings(visits.config, "quantify", relaxation="fsl"))
-    analyse_study(other, levels=("participant",))
+    analyse_study(other)
     expected = read_table(out / "group" / "measurements.tsv")
     for quantity in ("molar", "molal"):
         # Learned macromolecules hang on the water scale in no way, so the fits are the same.
@@ -51,7 +57,7 @@ def test_other_constants_give_what_an_analysis_with_them_gives(visits, tmp_path)
 
 
 def test_every_way_to_fit_is_there_for_every_scan(visits):
-    alternatives = read_table(visits.out_dir / "group" / "alternatives.tsv")
+    alternatives = _alternatives(visits.out_dir)
     of_glu = alternatives[(alternatives["metabolite"] == "Glu") & (alternatives["kind"] == "fit")]
     n_scans = len(find_scans(visits.bids_dir).scans)
     counts = of_glu[of_glu["quantity"] == "molar"]["choice"].value_counts()
@@ -60,7 +66,7 @@ def test_every_way_to_fit_is_there_for_every_scan(visits):
 
 
 def test_the_broadest_scan_of_a_participant_keeps_its_values_and_the_others_do_not(visits):
-    alternatives = read_table(visits.out_dir / "group" / "alternatives.tsv")
+    alternatives = _alternatives(visits.out_dir)
     measured = read_table(visits.out_dir / "group" / "measurements.tsv")
     widths = measured.drop_duplicates(_KEYS).set_index(_KEYS)["fwhm_hz"]
     before, after = _values(measured), _values(alternatives[alternatives["choice"] == CHOICE])
