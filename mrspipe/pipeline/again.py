@@ -106,6 +106,26 @@ def _check_results(out_dir: Path) -> None:
         )
 
 
+def _record(out_dir: Path) -> Mapping[str, Any]:
+    """Read what made the results.
+
+    Raises
+    ------
+    InputError
+        An earlier version of the program made them, and did not note what is needed.
+    """
+    path = out_dir / "provenance.json"
+    record = read_json(path)
+    if not {"Source", "SourceName", "Derivatives"} <= record.keys():
+        raise InputError(
+            "An earlier version of mrspipe made these results.",
+            where=str(path),
+            cure="Run mrspipe run again; it computes what has to be computed.",
+            code="old-results",
+        )
+    return record
+
+
 def _write_settings(out_dir: Path, config: StudyConfig) -> None:
     """Change ``config.toml``, and what the manifest says of it; a run writes it anew."""
     entry = read_entry(out_dir, "description")
@@ -124,7 +144,7 @@ def _described_again(
     blind: bool = False,
 ) -> StudySummary:
     out_dir = outputs.out_dir
-    record, failures = read_json(out_dir / "provenance.json"), failures_of(out_dir)
+    record, failures = _record(out_dir), failures_of(out_dir)
     files = _raw(out_dir, record)
     title = config.title or str(record["SourceName"])
     pages = Pages(outputs, config, title, failures, notes_of_scans(read_checks(out_dir)), anew)

@@ -20,6 +20,7 @@ from mrspipe.io.bids import find_scans
 from mrspipe.io.columns import CONTRASTS, MEASUREMENTS, Descriptions
 from mrspipe.io.derivatives import results_exist
 from mrspipe.io.engine_results import EngineSpectrum
+from mrspipe.io.manifest import write_manifest
 from mrspipe.io.tables import read_json, read_table, table_of, write_table
 from mrspipe.pipeline.engine_values import (
     OURS,
@@ -179,6 +180,8 @@ def compare_engines(
     title = config.title or "Comparison with other programs"
     write_compare_page(page, ComparePage(title, tuple(sections), __version__))
     main = tuple(pair for section in sections for pair in section.main)
+    written = sorted(path for path in (out_dir / "compare").rglob("*") if path.is_file())
+    write_manifest(out_dir, "compare", "", written)
     return CompareSummary(rows, unmatched, main, failures, page)
 
 
@@ -205,7 +208,7 @@ def _run_lcmodel(
     progress: Callable[[str, int, int], None],
 ) -> tuple[Failure, ...]:
     known = read_json(out_dir / "provenance.json")
-    files = find_scans(Path(known["Source"]))
+    files = find_scans((out_dir / known["Source"]).resolve())
     analysed = [scan for scan in files.scans if results_exist(out_dir, scan.key)]
     return run_lcmodel(out_dir, analysed, config, binary, folder=folder, timeout_s=timeout_s, progress=progress)
 

@@ -104,7 +104,9 @@ def welch_power(effect: float, sds: tuple[float, float], n: tuple[float, float],
 
 def _power(ncp: float, df: float, alpha: float) -> float:
     limit = float(stats.t.ppf(1 - alpha / 2, df))
-    return float(stats.nct.sf(limit, df, abs(ncp)) + stats.nct.cdf(-limit, df, abs(ncp)))
+    # The distribution is not computed (NaN) far out on the wrong side, where nothing of it is left.
+    wrong_side = stats.nct.cdf(-limit, df, abs(ncp))
+    return float(stats.nct.sf(limit, df, abs(ncp)) + (wrong_side if wrong_side == wrong_side else 0.0))
 
 
 def equivalence_power(bound: float, sd: float, n: float, alpha: float, *, effect: float = 0.0) -> float:

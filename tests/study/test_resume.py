@@ -18,10 +18,13 @@ from mrspipe.io.bids import Selection
 from mrspipe.io.locks import locked
 from mrspipe.io.manifest import read_manifest
 from mrspipe.io.program import NOT_FOR_SCANS, program_mark
+from mrspipe.io.tables import read_json, read_table, write_json, write_table
 from mrspipe.pipeline.again import compare_again, report_again
+from mrspipe.pipeline.compare import compare_engines
 from mrspipe.pipeline.learning import read_lesson
 from mrspipe.pipeline.outputs import verify
 from mrspipe.pipeline.plan import plan_study
+from mrspipe.pipeline.power import PowerRequest, study_power
 from mrspipe.pipeline.study import analyse_study
 
 
@@ -246,3 +249,19 @@ def test_with_a_learned_model_one_changed_sidecar_costs_that_scan_alone_unless_a
     assert json.loads((tmp_path / "out" / "provenance.json").read_text())["NuisanceModel"]["ChangedSince"] == ["sub-02"]
     assert analyse_study(replace(asked, relearn=True)).notes == ()
     assert analyse_study(asked).n_reused == 4
+
+
+def test_tables_of_power_and_of_other_programs_are_no_foreign_files(results, tmp_path):
+    study_power(PowerRequest(results))
+    table = read_table(results / "group" / "measurements.tsv")
+    write_table(tmp_path / "other.tsv", table[table["quantity"] == "molar"])
+    compare_engines(results, [("tsv", tmp_path / "other.tsv")])
+    assert verify(results) == []
+
+
+def test_results_of_an_earlier_version_are_told_in_one_line(results):
+    path = results / "provenance.json"
+    record = read_json(path)
+    write_json(path, {name: value for name, value in record.items() if name != "SourceName"})
+    with pytest.raises(InputError, match=r"provenance\.json: An earlier version of mrspipe made these results\."):
+        report_again(results)
