@@ -310,11 +310,12 @@ def _crossed(design: Design, contrast: ContrastSettings, table: "DataFrame") -> 
     factors = factors_of(design, contrast)
     if len(factors) < 2 or any(factor.column not in table.columns for factor in factors):
         return True
-    rows = zip(*(labels(table[factor.column]) for factor in factors), strict=True)
+    columns = [labels(table[factor.column]) for factor in factors]
     levels = [set(factor.levels) for factor in factors]
-    found = {row for row in rows if all(one in both for one, both in zip(row, levels, strict=True))}
-    if any({row[i] for row in found} != both for i, both in enumerate(levels)):
+    if any(not both <= set(column) for column, both in zip(columns, levels, strict=True)):
         return True  # A whole level is missing; the contrast says so.
+    rows = zip(*columns, strict=True)
+    found = {row for row in rows if all(one in both for one, both in zip(row, levels, strict=True))}
     return len(found) == int(2 ** len(factors))
 
 
