@@ -129,6 +129,8 @@ class RatingSettings(Settings):
     """Name of what was rated."""
     columns: Annotated[dict[Label, str], Field(min_length=1)]
     """Column of the sessions files (or participants.tsv) for each level of the condition."""
+    floor: float = 0.0
+    """Lowest value of the scale; the share of ratings there is told, because a mean near it says little."""
 
 
 class Factor(Settings):
