@@ -41,6 +41,13 @@ def labels(column: "Series[Any]") -> "Series[str]":
     return pd.Series(spelled[codes], index=column.index, name=column.name, dtype=object)
 
 
+def is_numeric(column: "Series[Any]") -> bool:
+    """Tell whether a column holds numbers; true and false are words."""
+    import pandas as pd
+
+    return bool(pd.api.types.is_numeric_dtype(column)) and not pd.api.types.is_bool_dtype(column)
+
+
 Label = Annotated[str, BeforeValidator(label), Field(min_length=1)]
 
 
