@@ -240,3 +240,15 @@ def test_a_comparison_that_cannot_be_made_says_why(monkeypatch, capsys, tmp_path
     monkeypatch.chdir(tmp_path)
     assert call(monkeypatch, *arguments) == 2
     assert message in capsys.readouterr().err
+
+
+def test_synth_can_make_the_tables_alone_and_stats_reads_them(monkeypatch, capsys, tmp_path):
+    out = tmp_path / "tables"
+    assert call(monkeypatch, "synth", "two_groups", out, "--level", "concentrations", "--random-seed", "3") == 0
+    assert f"Tables: {out}" in capsys.readouterr().out
+    assert sorted(path.name for path in out.glob("*.tsv")) == ["measurements.tsv", "participants.tsv"]
+    assert (tmp_path / "tables_truth" / "truth.tsv").exists()
+    table, found = out / "measurements.tsv", tmp_path / "found"
+    assert call(monkeypatch, "stats", table, "--config", "two_groups", "--out", found, "--quiet") == 0
+    contrasts = read_table(found / "contrasts.tsv").set_index("contrast")
+    assert contrasts.loc["patients-controls", "n_scans"].iloc[0] > 0

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mrspipe import __version__
 from mrspipe.calibrate.worlds import ORACLE, Played, World, cohort_seed, play
 from mrspipe.core.errors import AnalysisError, FileError
 from mrspipe.engine import counted, run_jobs
-from mrspipe.io.manifest import fingerprint
+from mrspipe.io.digests import fingerprint
+from mrspipe.io.program import program_mark
 from mrspipe.io.tables import read_json, write_json
 from mrspipe.stats.contrasts import contrast_table
 from mrspipe.synth.concentrations import StudyTables
@@ -23,9 +23,11 @@ from mrspipe.synth.concentrations import StudyTables
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+# What the numbers of a cohort cannot depend on.
+_NOT_FOR_COHORTS = ("cli", "console.py", "report")
 Progress = Callable[[str, int, int], None]
 NAMES = ("contrast", "metabolite", "quantity")
-NUMBERS = ("estimate", "se", "ci_low", "ci_high", "p", "p_adjusted", "tost_p")
+NUMBERS = ("estimate", "se", "ci_low", "ci_high", "p", "tost_p")
 # Of a scan: what may move its error, besides the group. `error` is relative to the truth, in percent.
 CONFOUNDS = ("fwhm_hz", "snr", "gm_fraction")
 _CHUNK = {"concentrations": 20}
@@ -101,9 +103,9 @@ def play_cohorts(world: World, n_cohorts: int, out_dir: Path, progress: Progress
 
 
 def _mark(world: World) -> str:
-    """Fingerprint of all that a cohort depends on; not how many there are, nor where they are played."""
+    """Fingerprint of all that a cohort depends on, the program's source too; not how many there are, nor where."""
     config = {name: getattr(world.config, name) for name in type(world.config).model_fields if name != "engine"}
-    return fingerprint(__version__, world.recipe, config, world.level, world.seed)
+    return fingerprint(program_mark(without=_NOT_FOR_COHORTS), world.recipe, config, world.level, world.seed)
 
 
 def _path(out_dir: Path, world: World, first: int) -> Path:

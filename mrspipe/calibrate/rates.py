@@ -18,6 +18,7 @@ from mrspipe.calibrate.cohorts import NUMBERS, PlayedCohort
 from mrspipe.calibrate.truth import same_things_are_compared, true_value
 from mrspipe.calibrate.worlds import ORACLE, World
 from mrspipe.core.arrays import FloatArray
+from mrspipe.stats.adjustment import holm
 from mrspipe.stats.design import ContrastSettings, Design
 from mrspipe.stats.questions import resolve_contrasts
 
@@ -157,8 +158,9 @@ def _rows_of(record: Record, records: Sequence[Record], alpha: float) -> Iterato
         found = record.significant(alpha)[tested]
         yield row(kind, *_share(found), n=int(tested.sum()))
         if record.is_main:
-            adjusted = record.significant(alpha, "p_adjusted")[tested]
-            yield row(f"{kind}_holm", *_share(adjusted), n=int(tested.sum()))
+            main = [one for one in records if one.level == record.level and one.is_main]
+            by_holm = _significant_by_holm(main, alpha)[main.index(record)]
+            yield row(f"{kind}_holm", *_share(by_holm[tested]), n=int(tested.sum()))
         yield row("median_p", *_median(values["p"][tested]), n=int(tested.sum()))
         if record.contrast.equivalence_bound is not None and record.is_outcome:
             yield row("equivalence", *_share(record.significant(alpha, "tost_p")[tested]), n=int(tested.sum()))
@@ -190,11 +192,25 @@ def _gained(record: Record, records: Sequence[Record], alpha: float) -> FloatArr
     return np.asarray(oracle.significant(alpha).astype(float) - record.significant(alpha))
 
 
+def _significant_by_holm(main: Sequence[Record], alpha: float) -> NDArray[np.bool_]:
+    """Tell which main contrasts Holm's method finds in each cohort, shape (n_tests, n_cohorts).
+
+    From the p values as they are: the configuration may ask for another correction.
+    """
+    p = np.array([record.values["p"] for record in main])
+    adjusted = np.full(p.shape, math.nan)
+    for cohort in range(p.shape[1]):
+        tested = np.isfinite(p[:, cohort])
+        adjusted[tested, cohort] = holm(p[tested, cohort])
+    return np.asarray(adjusted < alpha)
+
+
 def _families(main: Sequence[Record], level: str, alpha: float) -> Iterator[dict[str, Any]]:
     """Probability of any false finding among the main contrasts, and of each finding in their fixed sequence."""
     n = len(main[0].values["p"])
     null = [record for record in main if record.is_null]
-    holm = [record.significant(alpha, "p_adjusted") for record in null]
+    by_holm = _significant_by_holm(main, alpha)
+    false = [found for record, found in zip(main, by_holm, strict=True) if record.is_null]
     open_so_far = np.ones(n, dtype=bool)
     in_sequence = []
     for record in main:
@@ -206,7 +222,7 @@ def _families(main: Sequence[Record], level: str, alpha: float) -> Iterator[dict
         if record.is_null:
             in_sequence.append(open_so_far.copy())
     if null:
-        yield _row(HOLM, "familywise", level, n, *_share(np.any(holm, axis=0)))
+        yield _row(HOLM, "familywise", level, n, *_share(np.any(false, axis=0)))
         yield _row(SEQUENCE, "familywise", level, n, *_share(np.any(in_sequence, axis=0)))
 
 

@@ -86,7 +86,7 @@ def calibrate(request: CalibrationRequest, progress: Progress = lambda *_: None)
     cohorts = play_cohorts(world, request.n_cohorts, request.out_dir, progress)
     records = records_of(world, cohorts)
     rows, leaks = calibration_rows(records, world.config.design, alpha), leak_rows(world, cohorts)
-    said = statements(records, leaks, alpha)
+    said = [*_about_the_cohorts(request), *statements(records, leaks, alpha)]
     out = request.out_dir
     write_table(out / TABLE, table_of(rows, CALIBRATION), CALIBRATION)
     if leaks:
@@ -111,7 +111,16 @@ def _world(request: CalibrationRequest) -> World:
     if not request.all_metabolites:
         config = _outcome_only(config)
     seed = request.recipe.seed if request.seed is None else request.seed
-    return World(request.recipe, config, request.level, seed)
+    # Rates are those of samples: cohorts whose moments are matched would all be the same one.
+    recipe = request.recipe.model_copy(update={"moment_matched": False})
+    return World(recipe, config, request.level, seed)
+
+
+def _about_the_cohorts(request: CalibrationRequest) -> list[str]:
+    matched = (
+        "The recipe matches the moments of its sample; here cohorts are drawn at random, as rates are about samples."
+    )
+    return [matched] if request.recipe.moment_matched else []
 
 
 def _without_extras(config: StudyConfig) -> StudyConfig:

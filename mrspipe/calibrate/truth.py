@@ -17,7 +17,7 @@ molar; for a ratio to creatine there is no such formula, but it is known whether
 import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -25,6 +25,7 @@ from scipy import stats
 from mrspipe.core.results import SUMS
 from mrspipe.stats.design import SEQUENCE_COLUMN, ContrastSettings, Design
 from mrspipe.stats.factors import Factor
+from mrspipe.stats.questions import factors_of
 from mrspipe.synth.covariates import ChoiceCovariate, LognormalCovariate
 from mrspipe.synth.people import GM_RANGE
 from mrspipe.synth.recipe import Recipe
@@ -58,23 +59,27 @@ def true_value(contrast: ContrastSettings, design: Design, recipe: Recipe, metab
     Returns
     -------
     float
-        In mM, or points of the rating; NaN when the recipe does not say, as for a factor that it does not know, and
-        for parallel arms and times of more than two levels, which are not worked out here.
+        In mM, or points of the rating; NaN when the recipe does not say, as for a factor that it does not know.
     """
-    if recipe.parallel is not None or any(len(factor.levels) > 2 for factor in design.factors):
-        return math.nan
     adjusted = design.covariates if contrast.test == "ancova" else ()
     cells = _held(_cells(recipe), contrast, design)
-    compared = [design.factor(name) for name in contrast.compare or ()]
-    free = [f for f in design.factors if f.name not in contrast.within and _varies(cells, f)]
-    free += [factor for factor in compared if factor not in free and _varies(cells, factor)]
-    if not cells or any(factor not in free for factor in compared):
+    compared = factors_of(design, contrast)
+    names = [factor.name for factor in compared]
+    ignored = {*contrast.within, *names, *(("arm",) if _arms_do_not_count(cells, contrast, design) else ())}
+    averaged = [factor for factor in design.factors if factor.name not in ignored and _varies(cells, factor)]
+    if not cells or not all(_varies(cells, factor) for factor in compared):
         return math.nan
-    by_levels = {
-        codes: _mean_of(_at(cells, free, codes), contrast, design, recipe, metabolite, adjusted)
-        for codes in itertools.product((-1, 1), repeat=len(free))
-    }
-    return _difference(by_levels, free, compared, _weights(free, contrast, design, recipe))
+    weights = [{factor.reference: -1.0, factor.other: 1.0} for factor in compared]
+    weights += [_weights(factor, contrast, recipe) for factor in averaged]
+    columns = [factor.column for factor in (*compared, *averaged)]
+    total, largest = 0.0, 1.0
+    for levels in itertools.product(*weights):
+        at = _at(cells, dict(zip(columns, levels, strict=True)))
+        value = _mean_of(at, contrast, design, recipe, metabolite, adjusted)
+        total += math.prod(of[level] for of, level in zip(weights, levels, strict=True)) * value
+        largest = max(largest, abs(value))
+    # What is left of equal numbers is rounding.
+    return 0.0 if abs(total) < 1e-12 * largest else total
 
 
 def same_things_are_compared(contrast: ContrastSettings, design: Design, recipe: Recipe, metabolite: str) -> bool:
@@ -87,33 +92,49 @@ def same_things_are_compared(contrast: ContrastSettings, design: Design, recipe:
 
 
 def _cells(recipe: Recipe) -> list[_Cell]:
-    arms = recipe.crossover.treatments if recipe.crossover else ("",)
+    treatments = recipe.crossover.treatments if recipe.crossover else ("",)
     sessions, tasks = recipe.sessions or ("",), recipe.tasks or ("",)
     cells = []
     for group in recipe.groups:
-        for first in range(len(arms)):
-            # As drawn: every so many participants of a group start with the same treatment.
-            share = len(range(first, group.n, len(arms)))
-            for s, (session, task) in itertools.product(range(len(sessions)), itertools.product(sessions, tasks)):
-                if sessions[s] == session:
-                    drug = arms[(first + s) % len(arms)]
-                    labels = {"group": group.name, "session_id": session, "task_id": task, "drug": drug}
-                    order = {"period": str(s + 1), SEQUENCE_COLUMN: f"{arms[first]} first"}
-                    cells.append(_Cell({**labels, **order}, share))
+        in_arms = recipe.parallel is not None and group.name in (recipe.parallel.groups or {group.name})
+        arms = recipe.parallel.arms if recipe.parallel and in_arms else ("",)
+        for (a, arm), first in itertools.product(enumerate(arms), range(len(treatments))):
+            # As drawn: every so many participants of a group are in the same arm, or start with the same treatment.
+            share = len(range(a, group.n, len(arms))) * len(range(first, group.n, len(treatments))) / max(group.n, 1)
+            for (s, session), task in itertools.product(enumerate(sessions), tasks):
+                drug = treatments[(first + s) % len(treatments)]
+                labels = {"group": group.name, "arm": arm, "session_id": session, "task_id": task, "drug": drug}
+                order = {"period": str(s + 1), SEQUENCE_COLUMN: f"{treatments[first]} first"}
+                cells.append(_Cell({**labels, **order}, share))
     return [cell for cell in cells if cell.share > 0]
 
 
 def _held(cells: list[_Cell], contrast: ContrastSettings, design: Design) -> list[_Cell]:
+    """Cells of a contrast; as in its sample, who is in no arm is outside of what is asked of the arms alone."""
     held = {design.factor(name).column: level for name, level in contrast.within.items()}
+    asked = {*(contrast.compare or ()), *contrast.within}
+    arm = design.arm.column if design.arm else ""
+    if arm and "arm" in asked:
+        if "group" not in asked or "arm" in (contrast.compare or ()):
+            cells = [cell for cell in cells if cell.labels.get(arm)]
+        else:
+            cells = [replace(cell, labels={**cell.labels, arm: cell.labels.get(arm) or held[arm]}) for cell in cells]
     return [cell for cell in cells if all(cell.labels.get(column) == level for column, level in held.items())]
 
 
+def _arms_do_not_count(cells: list[_Cell], contrast: ContrastSettings, design: Design) -> bool:
+    """Nobody has had a treatment yet, or somebody gets none."""
+    if design.arm is None or "arm" in (contrast.compare or ()):
+        return False
+    is_before = design.time is not None and contrast.within.get("time") == design.time.levels[0]
+    return is_before or any(not cell.labels.get(design.arm.column) for cell in cells)
+
+
 def _varies(cells: list[_Cell], factor: Factor) -> bool:
-    return {factor.reference, factor.other} <= {cell.labels.get(factor.column) for cell in cells}
+    return set(factor.levels) <= {cell.labels.get(factor.column) for cell in cells}
 
 
-def _at(cells: list[_Cell], free: list[Factor], codes: tuple[int, ...]) -> list[_Cell]:
-    wanted = {f.column: f.other if code > 0 else f.reference for f, code in zip(free, codes, strict=True)}
+def _at(cells: list[_Cell], wanted: Mapping[str, str]) -> list[_Cell]:
     return [cell for cell in cells if all(cell.labels[column] == level for column, level in wanted.items())]
 
 
@@ -136,34 +157,14 @@ def _mean_of(
     return float(np.average(values, weights=weights))
 
 
-def _weights(
-    free: list[Factor], contrast: ContrastSettings, design: Design, recipe: Recipe
-) -> dict[tuple[str, int], float]:
-    """Weight of each level of each factor where it is averaged over."""
-    weights: dict[tuple[str, int], float] = {(factor.name, code): 0.5 for factor in free for code in (-1, 1)}
-    if design.group and contrast.test in {"paired", "mean"}:
+def _weights(factor: Factor, contrast: ContrastSettings, recipe: Recipe) -> dict[str, float]:
+    """Weight of each level of a factor that is averaged over."""
+    weights = dict.fromkeys(factor.levels, 1 / len(factor.levels))
+    if factor.name == "group" and contrast.test in {"paired", "mean"}:
         n = {group.name: group.n for group in recipe.groups}
-        patients, controls = n.get(design.group.patient, 0), n.get(design.group.control, 0)
-        if patients + controls:
-            weights |= {("group", 1): patients / (patients + controls), ("group", -1): controls / (patients + controls)}
+        total = sum(n.get(level, 0) for level in factor.levels)
+        weights = {level: n.get(level, 0) / total for level in factor.levels} if total else weights
     return weights
-
-
-def _difference(
-    by_levels: Mapping[tuple[int, ...], float],
-    free: list[Factor],
-    compared: list[Factor],
-    weights: Mapping[tuple[str, int], float],
-) -> float:
-    total = 0.0
-    for codes, value in by_levels.items():
-        factors = [
-            float(code) if factor in compared else weights[factor.name, code]
-            for factor, code in zip(free, codes, strict=True)
-        ]
-        total += math.prod(factors) * value
-    # What is left of equal numbers is rounding.
-    return 0.0 if abs(total) < 1e-12 * max(1.0, *(abs(value) for value in by_levels.values())) else total
 
 
 def _expected_level(cell: _Cell, recipe: Recipe, metabolite: str, adjusted: tuple[str, ...]) -> float:
@@ -183,7 +184,7 @@ def _shares(recipe: Recipe, metabolite: str) -> dict[str, float]:
 
 
 def _level(cell: _Cell, recipe: Recipe, name: str, adjusted: tuple[str, ...]) -> float:
-    labels = {"group": "group", "session": "session_id", "task": "task_id", "treatment": "drug"}
+    labels = {"group": "group", "session": "session_id", "task": "task_id", "treatment": "drug", "arm": "arm"}
     shift = sum(
         effect.shift
         for effect in recipe.effects
@@ -193,16 +194,16 @@ def _level(cell: _Cell, recipe: Recipe, name: str, adjusted: tuple[str, ...]) ->
     for slope in recipe.slopes:
         column = _GM_COLUMN if slope.covariate == "gm" else slope.covariate
         if slope.on == name and column not in adjusted:
-            distance = _expected_covariate(recipe, slope.covariate, cell.labels["group"]) - slope.reference
+            distance = _expected_covariate(recipe, slope.covariate, cell) - slope.reference
             # A group without the covariate has no such term.
             slopes += 0.0 if math.isnan(distance) else slope.per_unit * distance
     return recipe.levels[name].mean + shift + slopes
 
 
-def _expected_covariate(recipe: Recipe, name: str, group: str) -> float:
+def _expected_covariate(recipe: Recipe, name: str, cell: _Cell) -> float:
     if name == "gm":
-        return _expected_gm(recipe, group)
-    found = [c for c in recipe.covariates if c.name == name and c.group in {"", group}]
+        return _expected_gm(recipe, cell)
+    found = [c for c in recipe.covariates if c.name == name and c.group in {"", cell.labels["group"]}]
     covariate = found[-1] if found else None
     if covariate is None or isinstance(covariate, ChoiceCovariate):
         return math.nan
@@ -214,10 +215,11 @@ def _expected_covariate(recipe: Recipe, name: str, group: str) -> float:
     return float(stats.truncnorm.mean(low, high, covariate.mean, covariate.sd))
 
 
-def _expected_gm(recipe: Recipe, group: str) -> float:
+def _expected_gm(recipe: Recipe, cell: _Cell) -> float:
     """Mean of a normal deviate that is moved to the limits where it lies beyond them."""
-    tissue = recipe.tissue
-    mean = tissue.gm_mean + sum(e.shift for e in recipe.effects if e.on == "gm" and e.group in {"", group})
+    tissue, group, arm = recipe.tissue, cell.labels["group"], cell.labels["arm"]
+    on_gm = [effect for effect in recipe.effects if effect.on == "gm"]
+    mean = tissue.gm_mean + sum(e.shift for e in on_gm if e.group in {"", group} and e.arm in {"", arm})
     (low, high), sd = GM_RANGE, tissue.gm_sd
     if sd == 0:
         return min(max(mean, low), high)

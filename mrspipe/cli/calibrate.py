@@ -17,8 +17,8 @@ def calibrate(
         str,
         typer.Option(
             "--level",
-            help="concentrations (no spectra), averaged (one FID a scan) or raw (a study on disk): seconds, minutes "
-            "or many minutes a cohort.",
+            help="concentrations (no spectra), averaged (one FID a scan) or raw (a study on disk): less than a "
+            "second, minutes or many minutes a cohort.",
         ),
     ] = "concentrations",
     config: ConfigOption = "cocaine_nacc",

@@ -54,7 +54,6 @@ def refits(
     range_ppm = settings.range_ppm[1] - settings.range_ppm[0]
     found_ed = fit.nuisance["baseline_ed_per_ppm"] * range_ppm
     stiffer = (settings.baseline_ed_range[0], max(_STIFFER * found_ed, settings.baseline_ed_range[0] + 0.1))
-    generic = settings.model_copy(update={"mm": "parametrised"})
     ways = [("stiffer baseline", settings.model_copy(update={"baseline_ed_range": stiffer}), learned)]
     if fit.macromolecule_model != GENERIC_MODEL:
         generic = settings.model_copy(update={"mm": "parametrised"})

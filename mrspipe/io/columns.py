@@ -312,8 +312,8 @@ CALIBRATION: Descriptions = {
         "Levels": {
             "false_positive": "Share of cohorts in which the test is significant though there is nothing to find.",
             "power": "Share of cohorts in which the test is significant and there is something to find.",
-            "false_positive_holm": "false_positive with the p value adjusted over the main contrasts.",
-            "power_holm": "power with the p value adjusted over the main contrasts.",
+            "false_positive_holm": "false_positive by Holm's method over the main contrasts, whatever the study uses.",
+            "power_holm": "power by Holm's method over the main contrasts, whatever the study uses.",
             "false_positive_fixed_sequence": "false_positive, where all main contrasts before are significant too.",
             "power_fixed_sequence": "power, where all main contrasts before are significant too.",
             "power_lost": "Power of the oracle minus power of this level, in the same cohorts.",

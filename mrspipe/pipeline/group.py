@@ -95,7 +95,7 @@ def compare(out_dir: Path, config: StudyConfig) -> Comparison:
 
 def write_contrasts(folder: Path, measurements: "DataFrame", ratings: "DataFrame | None", config: StudyConfig) -> None:
     """Compute the contrasts of measurements, and write ``contrasts.tsv`` and ``exclusions.tsv``."""
-    asked = resolve_contrasts(config.design, config.contrast)
+    asked = resolve_contrasts(config.design, config.contrast, measurements)
     contrasts = contrast_table(measurements, config.design, asked, config.stats, ratings=ratings)
     exclusions = exclusion_table(measurements, config.design, asked, config.stats)
     write_table(folder / "contrasts.tsv", contrasts, CONTRASTS)
@@ -121,7 +121,7 @@ def comparison_of(
 ) -> Comparison:
     """Read the contrasts of measurements, with what they were computed from."""
     design, _ = as_measured(measurements, config.design)
-    asked = resolve_contrasts(config.design, config.contrast)
+    asked = resolve_contrasts(config.design, config.contrast, measurements)
     contrasts = read_table(folder / "contrasts.tsv")
     return Comparison(
         measurements=measurements,

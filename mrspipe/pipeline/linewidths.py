@@ -59,6 +59,8 @@ def write_linewidths(
     for key in keys:
         of_participant.setdefault(key.sub, []).append(key)
     jobs = [ParticipantJob(out_dir, tuple(scans), config, learned) for scans in of_participant.values()]
+    if all(len(job.keys) < 2 for job in jobs):
+        jobs = []  # Nothing to match.
     found = workers.run(_matched, jobs, lost=lambda _: [], done=counted(progress, "Line widths", len(jobs)))
     rows = [row for rows in found for row in rows]
     write_table(out_dir / "group" / "linewidths.tsv", table_of(rows, SCAN_ALTERNATIVES), SCAN_ALTERNATIVES)
@@ -66,8 +68,7 @@ def write_linewidths(
 
 def _matched(job: ParticipantJob) -> list[Row]:
     widths = {key: width for key in job.keys if np.isfinite(width := _usable_width_hz(job.out_dir, key))}
-    if len(widths) < 2:
-        return []
+    # A single usable scan keeps its value: without it the participant would be missing under this choice.
     return [row for key, width_hz in widths.items() for row in _rows(job, key, width_hz, max(widths.values()))]
 
 

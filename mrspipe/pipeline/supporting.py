@@ -64,7 +64,7 @@ def write_supporting(folder: Path, measurements: "DataFrame", ratings: "DataFram
     associated = association_table(measurements, ratings, participants, design, config.stats)
     write_table(folder / "demographics.tsv", people, PEOPLE)
     write_table(folder / "associations.tsv", associated, ASSOCIATIONS)
-    write_table(folder / "quality_tests.tsv", quality_test_table(quality, design), QUALITY_TESTS)
+    write_table(folder / "quality_tests.tsv", quality_test_table(quality, design, config.stats), QUALITY_TESTS)
     write_table(folder / "quality_cells.tsv", quality_cell_table(quality, design), QUALITY_CELLS)
 
 

@@ -16,7 +16,7 @@ from mrspipe.stats.adjustment import benjamini_hochberg
 from mrspipe.stats.association import bootstrap_correlation, partial_spearman, spearman
 from mrspipe.stats.design import ContrastSettings, Design, StatsSettings
 from mrspipe.stats.factors import FactorName
-from mrspipe.stats.rows import as_measured, measurement_rows
+from mrspipe.stats.rows import as_measured, measurement_rows, without_doubtful
 from mrspipe.stats.samples import SUBJECT, differences, per_subject, select
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def association_table(
     """
     import pandas as pd
 
+    measurements = measurements if settings.include_doubtful else without_doubtful(measurements)
     design, _ = as_measured(measurements, design)
     outcome = design.outcome
     rows: list[dict[str, Any]] = []
@@ -65,6 +66,8 @@ def association_table(
         row = {"metabolite": outcome.metabolite, "quantity": outcome.quantity, "of": of, "with": name}
         row["participants"] = design.group.patient if design.group else "all"
         row |= _correlated(first, second, settings)
+        if name in design.associations and name not in participants.columns:
+            row["note"] = f"participants.tsv has no column '{name}'."
         rows.append(row | _adjusted(first, second, covariate, design.associations_adjusted_for, settings))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     known = table["p"].notna()

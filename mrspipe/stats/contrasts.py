@@ -20,6 +20,7 @@ from mrspipe.stats.models import TestResult, mean_level, mixed_model, paired_tes
 from mrspipe.stats.multiplicity import NOT_ADJUSTED, Family, adjusted
 from mrspipe.stats.other_tests import by_ranks, by_resampling, weighted
 from mrspipe.stats.questions import resolve_contrasts
+from mrspipe.stats.ratings import floor_note
 from mrspipe.stats.rows import as_measured, measurement_rows, without_doubtful
 from mrspipe.stats.samples import Sample, codes_of, differences, level_of, per_subject, select
 
@@ -89,7 +90,8 @@ def contrast_table(
             place = " ".join(filter(None, (_place(design, contrast), "" if is_rating else other_quantity)))
             is_outcome = is_rating or metabolite == design.outcome.metabolite
             bound = contrast.equivalence_bound if is_outcome and (is_rating or not other_quantity) else None
-            rows.append(_row((contrast.name, metabolite, quantity), outcome, contrast, place, bound, settings))
+            names = (contrast.name, metabolite, quantity)
+            rows.append(_row(names, outcome, contrast, design, place, bound, settings))
             families.append(_family(contrast, is_outcome=is_outcome))
     return pd.DataFrame(adjusted(rows, families, settings.multiplicity), columns=list(COLUMNS))
 
@@ -159,14 +161,16 @@ def _compared(sample: Sample, contrast: ContrastSettings) -> list[Factor]:
 
 
 def _welch(sample: Sample, design: Design, contrast: ContrastSettings, settings: StatsSettings) -> Outcome:
-    (factor,) = _compared(sample, contrast)
-    table, sample = per_subject(sample, None, complete=contrast.complete)
-    codes = codes_of(sample, table, factor)
-    values = table.mean(axis=1).to_numpy()
+    """Compare two groups: participants' means or, with a factor within participants, their changes."""
+    compared = sorted(_compared(sample, contrast), key=lambda factor: not factor.is_between)
+    within = compared[1] if len(compared) > 1 else None
+    table, sample = per_subject(sample, within, complete=contrast.complete)
+    codes = codes_of(sample, table, compared[0])
+    values = differences(table) if within else table.mean(axis=1).to_numpy()
     result = welch_test(
         values[codes > 0], values[codes < 0], confidence=settings.confidence, jzs_scale=settings.jzs_scale
     )
-    return Outcome(_MODELS["welch"], sample, result)
+    return Outcome(_MODELS["welch"] + (" of the changes" if within else ""), sample, result)
 
 
 def _ancova(sample: Sample, design: Design, contrast: ContrastSettings, settings: StatsSettings) -> Outcome:
@@ -249,6 +253,7 @@ def _row(
     names: tuple[str, str, str],
     outcome: Outcome,
     contrast: ContrastSettings,
+    design: Design,
     place: str,
     bound: float | None,
     settings: StatsSettings,
@@ -267,8 +272,9 @@ def _row(
         "effect_name": effect.name, "effect_ci_low": effect.ci_low, "effect_ci_high": effect.ci_high,
         "bf01": found.bf01,
     }  # fmt: skip
+    floor = floor_note(outcome.sample, contrast, design.ratings) if contrast.of == "ratings" and design.ratings else ""
     order = [run_order_note(outcome.sample.rows, factor) for factor in _compared(outcome.sample, contrast)]
-    notes = [place, found.note, *order, _left_out_note(outcome.sample)]
+    notes = [place, found.note, *order, floor, _left_out_note(outcome.sample)]
     if np.isfinite(found.standard_error) and np.isfinite(found.p):
         width = bound or settings.equivalence_bound_sd * effect.sd
         row |= {"tost_bound": width, "tost_p": equivalence_p(found.estimate, found.standard_error, found.df, width)}

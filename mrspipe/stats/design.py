@@ -146,7 +146,8 @@ class ContrastSettings(Settings):
     """Factor that is compared; several: their interaction; none: the mean. By default what the name stands for."""
     test: Test | None = None
     """Model or test: welch, ancova, paired, mixed or mean; by default the usual one for what is compared. In place of
-    welch and paired: ranks, resampling, or weighted by the standard errors of the scans."""
+    welch and paired: ranks, resampling, or weighted by the standard errors of the scans. Of a factor between
+    participants by one within them, welch compares their changes without assuming equal variances."""
     within: dict[FactorName, Label] = Field(default_factory=dict)
     """Levels at which the other factors are held; those that are not named are averaged or in the model."""
     times: tuple[Label, Label] | None = None

@@ -41,6 +41,13 @@ def labels(column: "Series[Any]") -> "Series[str]":
     return pd.Series(spelled[codes], index=column.index, name=column.name, dtype=object)
 
 
+def is_numeric(column: "Series[Any]") -> bool:
+    """Tell whether a column holds numbers; true and false are words."""
+    import pandas as pd
+
+    return bool(pd.api.types.is_numeric_dtype(column)) and not pd.api.types.is_bool_dtype(column)
+
+
 Label = Annotated[str, BeforeValidator(label), Field(min_length=1)]
 
 
@@ -129,6 +136,8 @@ class RatingSettings(Settings):
     """Name of what was rated."""
     columns: Annotated[dict[Label, str], Field(min_length=1)]
     """Column of the sessions files (or participants.tsv) for each level of the condition."""
+    floor: float = 0.0
+    """Lowest value of the scale; the share of ratings there is told, because a mean near it says little."""
 
 
 class Factor(Settings):

@@ -3,19 +3,19 @@
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mrspipe.core.arrays import FloatArray
 from mrspipe.core.errors import AnalysisError
 from mrspipe.stats.design import Design
-from mrspipe.stats.factors import Factor, labels
+from mrspipe.stats.factors import Factor, is_numeric, labels
 from mrspipe.stats.identify import in_order, what_coincides
 from mrspipe.stats.samples import SUBJECT, VISIT, Sample, code_column, level_of
 
 if TYPE_CHECKING:
-    from pandas import DataFrame, Series
+    from pandas import DataFrame
 
 _PERIOD = "__period"
 
@@ -42,7 +42,7 @@ def covariate_columns(sample: Sample, names: tuple[str, ...]) -> tuple[dict[str,
             f"The tables have no column '{absent[0]}', which the design names as covariate.", code="column"
         )
     for name in names:
-        numeric = _is_numeric(sample.rows[name])
+        numeric = is_numeric(sample.rows[name])
         known = sample.rows[name].notna() if numeric else labels(sample.rows[name]) != ""
         without = set(sample.rows[SUBJECT]) - set(sample.rows.loc[known, SUBJECT])
         sample = sample.without(dict.fromkeys(without, f"{name} is missing"))
@@ -58,18 +58,12 @@ def covariate_columns(sample: Sample, names: tuple[str, ...]) -> tuple[dict[str,
 
 
 def _covariate(rows: "DataFrame", name: str) -> dict[str, FloatArray]:
-    if _is_numeric(rows[name]):
+    if is_numeric(rows[name]):
         values = rows.groupby(SUBJECT)[name].mean().to_numpy(dtype=float)
         return {name: values} if np.ptp(values) > 0 else {}
     spelled = labels(rows[name])
     levels = spelled[spelled != ""].groupby(rows[SUBJECT]).first()
     return {f"{name} {level}": np.asarray(levels == level, dtype=np.float64) for level in sorted(set(levels))[1:]}
-
-
-def _is_numeric(column: "Series[Any]") -> bool:
-    import pandas as pd
-
-    return bool(pd.api.types.is_numeric_dtype(column)) and not pd.api.types.is_bool_dtype(column)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -315,14 +315,14 @@ def mixed_model(
 def _identifiable(groupings: Mapping[str, Sequence[object]]) -> list[str]:
     """A grouping counts when it splits the first one, as no other before it, and has a label with more than one row."""
     kept: list[str] = []
-    splits: set[tuple[int, ...]] = set()
+    splits: list[tuple[int, ...]] = []
     for name, labels in groupings.items():
         codes = tuple(np.unique([str(label) for label in labels], return_inverse=True)[1].tolist())
         n = max(codes) + 1
-        n_first = max(next(iter(splits))) + 1 if kept else 0
         first_seen = {code: place for place, code in enumerate(dict.fromkeys(codes))}
         split = tuple(first_seen[code] for code in codes)
-        if (not kept or n > n_first) and n < len(labels) and split not in splits:
+        is_finer = not kept or n > max(splits[0]) + 1
+        if is_finer and n < len(labels) and split not in splits:
             kept.append(name)
-            splits.add(split)
+            splits.append(split)
     return kept

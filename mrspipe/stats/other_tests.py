@@ -97,8 +97,9 @@ def _subjects(sample: Sample, factor: Factor) -> "DataFrame":
 
 def _variances(sample: Sample, table: "DataFrame", factor: Factor) -> FloatArray:
     """Sampling variance of each participant's value: of the mean of the scans, or of a difference of such means."""
-    name = next((column for column in _ERRORS if column in sample.rows.columns), None)
-    if name is None or not np.isfinite(sample.rows[name].astype(float)).all():
+    known = [name for name in _ERRORS if name in sample.rows.columns]
+    name = next((name for name in known if np.isfinite(sample.rows[name].astype(float)).all()), None)
+    if name is None:
         raise AnalysisError("Not every scan has a standard error, so there are no weights.", code="column")
     keys = [SUBJECT] if factor.is_between else [SUBJECT, code_column(factor)]
     squares = sample.rows.assign(__square=sample.rows[name].astype(float) ** 2).groupby(keys)["__square"]

@@ -12,7 +12,7 @@ from mrspipe.core.arrays import FloatArray
 from mrspipe.core.errors import AnalysisError
 from mrspipe.stats.counts import chi2_test, exact_test
 from mrspipe.stats.design import Design
-from mrspipe.stats.factors import labels
+from mrspipe.stats.factors import is_numeric, labels
 from mrspipe.stats.models import welch_test
 from mrspipe.stats.ranks import rank_sum_test
 
@@ -53,7 +53,7 @@ def people_table(participants: "DataFrame", design: Design) -> "DataFrame":
         skipped = {factor.column, design.subject, "participant_id"}
         for name in (str(column) for column in participants.columns if column not in skipped):
             reference, other = (side[name] for side in sides)
-            is_number = pd.api.types.is_numeric_dtype(participants[name])
+            is_number = is_numeric(participants[name])
             rows += _numbers(name, reference, other) if is_number else _words(name, reference, other)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

@@ -8,11 +8,11 @@ import numpy as np
 
 from mrspipe.core.errors import AnalysisError
 from mrspipe.stats.counts import exact_test
-from mrspipe.stats.design import ContrastSettings, Design
+from mrspipe.stats.design import ContrastSettings, Design, StatsSettings
 from mrspipe.stats.factors import Factor, labels
 from mrspipe.stats.model_columns import model_data
-from mrspipe.stats.models import mixed_model
-from mrspipe.stats.samples import select
+from mrspipe.stats.models import MixedModel, mixed_model
+from mrspipe.stats.samples import Sample, select
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -23,21 +23,32 @@ CELL_COLUMNS = ("metric", "cell", "n_scans", "mean", "sd")
 _Row = dict[str, Any]
 
 
-def quality_test_table(quality: "DataFrame", design: Design) -> "DataFrame":
+def quality_test_table(quality: "DataFrame", design: Design, settings: StatsSettings | None = None) -> "DataFrame":
     """Test each measure of quality for every term of the design, and the share of scans that were left out.
 
-    Mixed models with all factors crossed and the test of Kenward and Roger, as for the outcome, over all scans that
-    are not unusable; exact tests of the counts of unusable scans. Not corrected: a check that is stricter is safer.
+    Mixed models with all factors crossed, all times, and the test of Kenward and Roger over all scans that are not
+    unusable. Random effects are those of the models of the outcome: what matters is a difference that those models
+    would take for one of concentration, and scans of one visit share the position of the voxel, hence its tissue.
+    Where only one group is in arms, the group is tested without the arms, and the arms among themselves. Exact tests
+    of the counts of unusable scans take the scans as independent. Not corrected: a check that is stricter is safer.
 
     Parameters
     ----------
     quality : DataFrame
         One row a scan with its verdict, the measures, and the design's columns.
     design : Design
+    settings : StatsSettings, optional
     """
     import pandas as pd
 
-    rows = [row for metric in METRICS if metric in quality.columns for row in _tests(quality, design, metric)]
+    settings = settings or StatsSettings()
+    usable = _usable(quality)
+    rows: list[_Row] = []
+    for metric in (name for name in METRICS if name in usable.columns):
+        for part, only in _parts(quality, design):
+            rows += [
+                row for row in _tests(usable, part, metric, settings) if only in row["term"].split(":") or not only
+            ]
     rows += _left_out(quality, design)
     return pd.DataFrame(rows, columns=list(TEST_COLUMNS))
 
@@ -72,29 +83,55 @@ def _usable(quality: "DataFrame") -> "DataFrame":
     return quality[quality["verdict"].astype(str) != "unusable"] if "verdict" in quality else quality
 
 
-def _tests(quality: "DataFrame", design: Design, metric: str) -> Iterator[_Row]:
-    usable = _usable(quality)
+def _parts(quality: "DataFrame", design: Design) -> list[tuple[Design, str]]:
+    """Give designs whose factors can be crossed, and the factor that the terms of interest have (empty: all terms)."""
+    group, arm = design.group, design.arm
+    if group is None or arm is None or not {group.column, arm.column} <= set(quality.columns):
+        return [(design, "")]
+    groups, is_in_arm = labels(quality[group.column]), labels(quality[arm.column]) != ""
+    with_arms = [level for level in (group.control, group.patient) if is_in_arm[groups == level].any()]
+    if len(with_arms) != 1:
+        return [(design, "")]
+    return [(design.model_copy(update={"arm": None}), ""), (design.model_copy(update={"group": None}), "arm")]
+
+
+def _tests(usable: "DataFrame", design: Design, metric: str, settings: StatsSettings) -> Iterator[_Row]:
     table = usable.assign(value=usable[metric], included=True)
-    factors = tuple(factor.name for factor in design.factors)
-    if not factors or table["value"].isna().all():
+    if not design.factors or table["value"].isna().all():
         return
-    everything = ContrastSettings(name="quality", compare=factors, test="mixed")
     try:
-        sample = select(table, design, everything)
-        data, sample = model_data(sample, design)
-        model = mixed_model(data.y, data.columns, data.groupings)
+        # Nothing is compared in particular, so that every level of the time is there.
+        sample = select(table, design, ContrastSettings(name="quality", compare=()))
+        if not sample.factors:
+            raise AnalysisError("The usable scans have only one level of every factor.", code="level")
+        data, sample = model_data(sample, design, random_condition=settings.random_condition)
+        rows = term_tests(sample, mixed_model(data.y, data.columns, data.groupings))
     except AnalysisError as error:
         yield {"metric": metric, "term": "all", "test": "mixed model", "note": error.message}
         return
+    counts = {"n_subjects": sample.n_subjects, "n_scans": sample.n_scans}
+    absent = [factor.column for factor in design.factors if factor not in sample.factors]
+    note = f"The usable scans have only one level of {', '.join(absent)}." if absent else None
+    yield from ({"metric": metric, **row, **counts, "note": note} for row in rows)
+
+
+def term_tests(sample: Sample, model: MixedModel) -> list[_Row]:
+    """Test every term of the sample's factors: marginal F tests of Kenward and Roger.
+
+    Parameters
+    ----------
+    sample : Sample
+    model : MixedModel
+        With the columns of `mrspipe.stats.model_columns.model_data`.
+    """
+    rows: list[_Row] = []
     for size in range(1, len(sample.factors) + 1):
         for chosen in itertools.combinations(sample.factors, size):
             term = ":".join(factor.name for factor in chosen)
             found = model.joint(_columns_of(term, model.columns))
-            yield {
-                "metric": metric, "term": term, "test": "mixed model", "n_subjects": sample.n_subjects,
-                "n_scans": sample.n_scans, "statistic": found.statistic, "num_df": found.num_df,
-                "den_df": found.den_df, "p": found.p,
-            }  # fmt: skip
+            row: _Row = {"term": term, "test": "mixed model", "statistic": found.statistic}
+            rows.append({**row, "num_df": found.num_df, "den_df": found.den_df, "p": found.p})
+    return rows
 
 
 def _columns_of(term: str, columns: tuple[str, ...]) -> list[str]:

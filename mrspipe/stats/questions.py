@@ -99,7 +99,7 @@ def _checked(contrast: ContrastSettings, design: Design) -> ContrastSettings:
         raise ConfigError(text, where=where, cure="Add time to compare, or leave times out.", code="contrast")
     between = len(factors) == 1 and factors[0].name in {"group", "arm"}
     fits = {
-        "welch": between,
+        "welch": between or compares_changes(contrast),
         "ancova": between,
         "paired": len(factors) == 1 and not factors[0].is_between,
         "mixed": len(compare) > 0,
@@ -112,6 +112,13 @@ def _checked(contrast: ContrastSettings, design: Design) -> ContrastSettings:
     if contrast.of == "ratings" and design.ratings is None:
         raise ConfigError("The design has no ratings.", where=where, cure="Add design.ratings.", code="contrast")
     return contrast
+
+
+def compares_changes(contrast: ContrastSettings) -> bool:
+    """Tell whether a contrast asks if the change of one factor within participants differs between two groups."""
+    compare = contrast.compare or ()
+    between = {"group", "arm"} & set(compare)
+    return len(compare) == 2 and len(between) == 1 and "sequence" not in compare
 
 
 def _contrast(name: str, compare: tuple[FactorName, ...], test: Test, **more: Any) -> ContrastSettings:
@@ -300,9 +307,9 @@ def _ratings(design: Design) -> Iterator[ContrastSettings]:
     ask = f"{more['question']} in the patients?"
     yield _contrast(name, ("condition",), "paired", of="ratings", within=held_patients, question=ask)
     ask = f"Is the difference in {name} between {active} and the baseline another in the patients?"
-    yield _contrast(
-        f"{name}-group-by-{active}", ("group", "condition"), "mixed", of="ratings", within=held, question=ask
-    )
+    # At a floor the groups have very different variances, which a mixed model would take for equal.
+    both: tuple[FactorName, ...] = ("group", "condition")
+    yield _contrast(f"{name}-group-by-{active}", both, "welch", of="ratings", within=held, question=ask)
 
 
 def _crossed(design: Design, contrast: ContrastSettings, table: "DataFrame") -> bool:
@@ -310,11 +317,12 @@ def _crossed(design: Design, contrast: ContrastSettings, table: "DataFrame") -> 
     factors = factors_of(design, contrast)
     if len(factors) < 2 or any(factor.column not in table.columns for factor in factors):
         return True
-    rows = zip(*(labels(table[factor.column]) for factor in factors), strict=True)
+    columns = [labels(table[factor.column]) for factor in factors]
     levels = [set(factor.levels) for factor in factors]
-    found = {row for row in rows if all(one in both for one, both in zip(row, levels, strict=True))}
-    if any({row[i] for row in found} != both for i, both in enumerate(levels)):
+    if any(not both <= set(column) for column, both in zip(columns, levels, strict=True)):
         return True  # A whole level is missing; the contrast says so.
+    rows = zip(*columns, strict=True)
+    found = {row for row in rows if all(one in both for one, both in zip(row, levels, strict=True))}
     return len(found) == int(2 ** len(factors))
 
 

@@ -1,8 +1,15 @@
 """Ratings that participants gave in each condition, as one row each."""
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
-from mrspipe.stats.design import Design
+import numpy as np
+
+from mrspipe.core.errors import AnalysisError
+from mrspipe.stats.design import ContrastSettings, Design
+from mrspipe.stats.factors import RatingSettings
+from mrspipe.stats.ranks import share_at_floor
+from mrspipe.stats.samples import Sample, code_column
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -46,3 +53,30 @@ def ratings_table(visits: "DataFrame", design: Design) -> "DataFrame | None":
 
 def _text(column: "Series[Any]") -> "Series[Any]":
     return column.astype(str)
+
+
+def floor_note(sample: Sample, contrast: ContrastSettings, rating: RatingSettings) -> str:
+    """Say how many ratings of each cell that is compared lie at the lowest value of the scale.
+
+    A cell at the floor has no room to fall and hardly varies, so means and variances there say little.
+
+    Parameters
+    ----------
+    sample : Sample
+    contrast : ContrastSettings
+    rating : RatingSettings
+    """
+    compared = [sample.factor(name) for name in contrast.compare or ()]
+    values = sample.rows["value"].to_numpy(dtype=np.float64)
+    parts = []
+    for codes in itertools.product((-0.5, 0.5), repeat=len(compared)):
+        chosen = np.full(len(values), True)
+        for factor, code in zip(compared, codes, strict=True):
+            chosen &= sample.rows[code_column(factor)].to_numpy() == code
+        words = " ".join(f.other if code > 0 else f.reference for f, code in zip(compared, codes, strict=True))
+        try:
+            found = share_at_floor(values[chosen], floor=rating.floor)
+        except AnalysisError as error:
+            return error.message
+        parts.append(f"{words} {found.n_at_floor} of {found.n}".strip())
+    return f"Ratings at the floor of the scale ({rating.floor:g}): {', '.join(parts)}."

@@ -12,11 +12,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mrspipe.settings import Settings
 from mrspipe.stats.contrasts import computed
 from mrspipe.stats.design import ContrastSettings, Design, StatsSettings
-from mrspipe.stats.questions import resolve_contrasts
-from mrspipe.stats.rows import SCAN_COLUMNS, as_measured, is_usable, measurement_rows, without_doubtful
+from mrspipe.stats.questions import compares_changes, resolve_contrasts
+from mrspipe.stats.rows import SCAN_COLUMNS, as_measured, is_included, is_usable, measurement_rows, without_doubtful
+from mrspipe.stats.samples import SUBJECT, Sample
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -30,7 +33,7 @@ SUMMARY_COLUMNS = (
     *("contrast", "n_choices", "n_computed", "n_keep_sign", "n_significant", "lowest_effect", "highest_effect"),
     *("n_left_out", "n_left_out_keep_sign", "n_left_out_significant"),
 )
-_LEAVE_ONE_OUT = "leave one out"
+_LEAVE_ONE_OUT, _SCANS = "leave one out", "scans"
 # Adjusted for one at a time: tissue, and the line width, which can pass for a difference of concentration.
 _MEASURED_COVARIATES = ("gm_fraction", "fwhm_hz")
 # Factors whose levels each participant has only one of.
@@ -101,10 +104,18 @@ def robustness_table(
     for contrast in resolve_contrasts(design, tuple(contrasts), measurements):
         if contrast.of != "metabolites" or not contrast.compare:
             continue
+        if contrast.metabolites and design.outcome.metabolite not in contrast.metabolites:
+            continue
         contrast = contrast.model_copy(update={"metabolites": ()})
         start = Specification(MAIN, MAIN, measurements, design, contrast, settings)
-        of_contrast = [_computed(one) for one in _specifications(start, alternatives, choices)]
-        rows += [_compared(row, of_contrast[0], settings.alpha) for row in of_contrast]
+        main, sample = _computed(start)
+        of_contrast = [main]
+        for one in _specifications(start, sample, alternatives, choices):
+            row, _ = _computed(one)
+            # A rule that leaves out no scan of this contrast is no other choice.
+            if one.kind != _SCANS or any(row[name] != main[name] for name in ("n_scans", "estimate", "se")):
+                of_contrast.append(row)
+        rows += [_compared(row, main, settings.alpha) for row in of_contrast]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -132,14 +143,14 @@ def robustness_summary(table: "DataFrame") -> "DataFrame":
 
 
 def _specifications(
-    start: Specification, alternatives: "DataFrame", choices: RobustnessSettings
+    start: Specification, sample: Sample | None, alternatives: "DataFrame", choices: RobustnessSettings
 ) -> Iterator[Specification]:
-    yield start
+    """Give every choice but the main one, of which `sample` is what it used."""
     yield from _other_values(start, alternatives)
     yield from _other_rules(start)
     yield from _other_models(start)
-    if choices.leave_one_out and start.contrast.primary:
-        yield from _without_each(start)
+    if choices.leave_one_out and start.contrast.primary and sample is not None:
+        yield from _without_each(start, sample)
 
 
 def _changed(start: Specification, kind: str, choice: str, **changes: Any) -> Specification:
@@ -190,16 +201,14 @@ def _other_rules(start: Specification) -> Iterator[Specification]:
     words = "with doubtful scans" if doubtful else "without doubtful scans"
     if "verdict" in measured and (measured["verdict"] == "doubtful").any():
         changed = start.settings.model_copy(update={"include_doubtful": doubtful})
-        yield _changed(start, "scans", words, settings=changed)
-    if "included" in measured and "verdict" in measured and (measured["verdict"] == "unusable").any():
-        everything = measured.assign(included=measured["value"].notna())
-        yield _changed(start, "scans", "without any rule of quality", measurements=everything)
+        yield _changed(start, _SCANS, words, settings=changed)
+    if "included" in measured and "verdict" in measured:
+        unusable = (measured["verdict"] == "unusable") & measured["value"].notna()
+        everything = measured.assign(included=is_included(measured) | unusable)
+        yield _changed(start, _SCANS, "without any rule of quality", measurements=everything)
     if "crlb_pct" in measured and "included" in measured:
-        kept = measured["crlb_pct"] <= _CRLB_PCT
-        rows = measurement_rows(measured.assign(kept=kept), start.design, start.design.outcome.metabolite)
-        if not rows["kept"].all():
-            limited = measured.assign(included=measured["included"] & kept)
-            yield _changed(start, "scans", f"only CRLB up to {_CRLB_PCT:g} %", measurements=limited)
+        limited = measured.assign(included=is_included(measured) & ~(measured["crlb_pct"] > _CRLB_PCT))
+        yield _changed(start, _SCANS, f"only CRLB up to {_CRLB_PCT:g} %", measurements=limited)
 
 
 def _other_models(start: Specification) -> Iterator[Specification]:
@@ -215,25 +224,28 @@ def _other_models(start: Specification) -> Iterator[Specification]:
                 words = f"adjusted for {', '.join(names)}" if names else "without covariates"
                 adjusted = design.model_copy(update={"covariates": names})
                 yield _changed(start, "model", words, design=adjusted, contrast=changed)
-    if contrast.test in {"welch", "paired"}:
+    if contrast.test in {"welch", "paired"} and len(contrast.compare or ()) == 1:
         for test, words in _OTHER_TESTS.items():
             yield _changed(start, "model", words, contrast=contrast.model_copy(update={"test": test}))
     other = {"paired": "mixed", "mixed": "paired"}.get(str(contrast.test))
+    if contrast.test == "mixed" and compares_changes(contrast):
+        yield _changed(
+            start, "model", "Welch test of the changes", contrast=contrast.model_copy(update={"test": "welch"})
+        )
     within = [name for name in contrast.compare or () if name not in _BETWEEN]
     if other and len(within) == len(contrast.compare or ()) == 1:
         words = "mixed model" if other == "mixed" else "paired test"
         yield _changed(start, "model", words, contrast=contrast.model_copy(update={"test": other}))
 
 
-def _without_each(start: Specification) -> Iterator[Specification]:
+def _without_each(start: Specification, sample: Sample) -> Iterator[Specification]:
     rows = measurement_rows(start.measurements, start.design, start.design.outcome.metabolite)
-    column = start.design.subject
-    for name in sorted(set(rows.loc[is_usable(rows), column].astype(str))):
-        kept = rows[rows[column].astype(str) != name]
+    for name in sorted(set(sample.rows[SUBJECT])):
+        kept = rows[rows[start.design.subject].astype(str) != name]
         yield _changed(start, _LEAVE_ONE_OUT, f"without {name}", measurements=kept)
 
 
-def _computed(one: Specification) -> dict[str, Any]:
+def _computed(one: Specification) -> tuple[dict[str, Any], Sample | None]:
     outcome = one.design.outcome
     measured = one.measurements if one.settings.include_doubtful else without_doubtful(one.measurements)
     found = computed(measurement_rows(measured, one.design, outcome.metabolite), one.design, one.contrast, one.settings)
@@ -243,17 +255,18 @@ def _computed(one: Specification) -> dict[str, Any]:
     if found.sample is not None:
         row |= {"n_subjects": found.sample.n_subjects, "n_scans": found.sample.n_scans}
     if found.result is None:
-        return row
+        return row, found.sample
     result = found.result
     row |= {"estimate": result.estimate, "se": result.standard_error, "effect": result.effect.value, "p": result.p}
     row["effect_name"] = result.effect.name
-    return row | {"ci_low": result.ci_low, "ci_high": result.ci_high}
+    return row | {"ci_low": result.ci_low, "ci_high": result.ci_high}, found.sample
 
 
 def _compared(row: dict[str, Any], main: dict[str, Any], alpha: float) -> dict[str, Any]:
-    known = row["estimate"] == row["estimate"]
+    is_known = bool(np.isfinite(row["estimate"]))
     # Effects of another kind, such as a rank correlation, are no points of the same scale.
     alike = row.get("effect_name") == main.get("effect_name")
-    row = {**row, "effect": row["effect"] if alike else float("nan"), "note": "" if known else row["note"]}
-    keeps = bool(row["estimate"] * main["estimate"] > 0) if known else None
-    return {**row, "keeps_sign": keeps, "is_significant": bool(row["p"] < alpha) if known else None}
+    row = {**row, "effect": row["effect"] if alike else float("nan"), "note": "" if is_known else row["note"]}
+    keeps = bool(np.sign(row["estimate"]) == np.sign(main["estimate"])) if np.isfinite(main["estimate"]) else None
+    is_significant = bool(row["p"] < alpha) if np.isfinite(row["p"]) else None
+    return {**row, "keeps_sign": keeps if is_known else None, "is_significant": is_significant}

@@ -123,6 +123,8 @@ def select(table: "DataFrame", design: Design, contrast: ContrastSettings) -> Sa
     if any(factor.name == "sequence" for factor in compared):
         rows = _with_sequence(rows, design)
     rows = rows.assign(**{SUBJECT: rows[design.subject].astype(str)})
+    rows, armless = _armless(rows, design, contrast)
+    unusable = _armless(unusable, design, contrast, armless)[0]
     rows, left_out = _labelled(rows, [*(design.factor(name) for name in contrast.within), *compared])
     refuse_confounded(rows, compared, design, contrast)
     for name, level in contrast.within.items():
@@ -130,10 +132,13 @@ def select(table: "DataFrame", design: Design, contrast: ContrastSettings) -> Sa
     for factor in compared:
         _check_levels(rows, factor)
     by_name = {factor.name: factor for factor in compared}
+    ignored: set[str] = {*contrast.within}
+    if "arm" not in by_name and _arms_do_not_count(rows, design, contrast, armless):
+        ignored.add("arm")
     free = [
         by_name.pop(factor.name, factor)
         for factor in design.factors
-        if factor.name not in contrast.within and factor.column in rows.columns
+        if factor.name not in ignored and factor.column in rows.columns
     ]
     free += by_name.values()
     rows = rows.assign(**{code_column(factor): _codes(rows, factor) for factor in free})
@@ -150,6 +155,57 @@ def _needed(table: "DataFrame", design: Design) -> "DataFrame":
     kept = {design.subject, *SCAN_COLUMNS, "value", "included", "reason", "se_own", "se_fit", *design.covariates}
     kept |= {factor.column for factor in design.factors} | {str(design.period)}
     return table[[name for name in table.columns if name in kept]]
+
+
+def _armless(
+    rows: "DataFrame", design: Design, contrast: ContrastSettings, groups: tuple[str, ...] | None = None
+) -> tuple["DataFrame", tuple[str, ...]]:
+    """Sort out the groups of whom nobody is in an arm, such as controls who get no treatment.
+
+    They are no part of a comparison of the arms, or of what is asked at one arm; unless the group is compared or held
+    there: then all of them count.
+
+    Parameters
+    ----------
+    rows : DataFrame
+    design : Design
+    contrast : ContrastSettings
+    groups : tuple of str, optional
+        Those groups, where they are known; by default they are looked for in `rows`.
+
+    Raises
+    ------
+    AnalysisError
+        Both the arms and the groups are compared.
+    """
+    group, arm = design.group, design.arm
+    if group is None or arm is None or not {group.column, arm.column} <= set(rows.columns):
+        return rows, ()
+    spelled, is_in_arm = labels(rows[group.column]), labels(rows[arm.column]) != ""
+    if groups is None:
+        both = (group.control, group.patient)
+        groups = tuple(one for one in both if (spelled == one).any() and not is_in_arm[spelled == one].any())
+        groups = groups if len(groups) == 1 else ()
+    is_outside = spelled.isin(groups)
+    compared = contrast.compare or ()
+    if groups and {"group", "arm"} <= set(compared):
+        text = f"Nobody with {group.column} '{groups[0]}' is in an arm: the arms are of one group alone."
+        raise AnalysisError(text, code="level")
+    if "arm" in contrast.within and "group" in {*compared, *contrast.within}:
+        return rows.assign(
+            **{arm.column: rows[arm.column].astype(object).mask(is_outside, contrast.within["arm"])}
+        ), groups
+    if "arm" in {*compared, *contrast.within}:
+        return rows[~is_outside], groups
+    return rows, groups
+
+
+def _arms_do_not_count(rows: "DataFrame", design: Design, contrast: ContrastSettings, armless: tuple[str, ...]) -> bool:
+    """Nobody has had a treatment yet, or a group is there that gets none."""
+    is_before = design.time is not None and contrast.within.get("time") == design.time.levels[0]
+    if is_before or design.group is None or not armless:
+        return is_before
+    return bool(labels(rows[design.group.column]).isin(armless).any())
 
 
 def _with_sequence(rows: "DataFrame", design: Design) -> "DataFrame":

@@ -172,8 +172,12 @@ def _scan(truth: ScanTruth, recipe: Recipe, oracle: bool) -> dict[str, Any]:
 def _joined(recipe: Recipe, person: Participant, visit: Visit) -> dict[str, Any]:
     """Columns of participants.tsv and of the sessions file, as an analysis joins them on."""
     drug = {"drug": visit.treatment} if visit.treatment else {}
-    drug |= {"arm": person.arm or MISSING} if recipe.parallel else {}
+    drug |= _arm(recipe, person)
     return {"group": person.group, **person.covariates, **drug, "period": visit.period, **visit.ratings}
+
+
+def _arm(recipe: Recipe, person: Participant) -> dict[str, Any]:
+    return {"arm": person.arm or MISSING} if recipe.parallel else {}
 
 
 def _ratings(cohort: Cohort, recipe: Recipe) -> "DataFrame | None":
@@ -182,7 +186,7 @@ def _ratings(cohort: Cohort, recipe: Recipe) -> "DataFrame | None":
 
     if recipe.ratings is None:
         return None
-    name, groups = recipe.ratings.name, {person.label: person.group for person in cohort.participants}
+    name, people = recipe.ratings.name, {person.label: person for person in cohort.participants}
     rows = [
         {
             "participant_id": f"sub-{visit.participant}",
@@ -190,7 +194,8 @@ def _ratings(cohort: Cohort, recipe: Recipe) -> "DataFrame | None":
             "task_id": task,
             "rating": name,
             "value": visit.ratings[f"{name}_{task}"],
-            "group": groups[visit.participant],
+            "group": people[visit.participant].group,
+            **_arm(recipe, people[visit.participant]),
             **({"drug": visit.treatment} if visit.treatment else {}),
             "period": visit.period,
         }
@@ -230,7 +235,10 @@ def write_concentrations(recipe: Recipe, out: Path, *, seed: int | None = None) 
     seed = recipe.seed if seed is None else seed
     cohort = draw_cohort(recipe, seed=seed)
     measured = study_tables(cohort, recipe, seed=seed)
-    people = [{"participant_id": f"sub-{p.label}", "group": p.group, **p.covariates} for p in cohort.participants]
+    people = [
+        {"participant_id": f"sub-{p.label}", "group": p.group, **p.covariates, **_arm(recipe, p)}
+        for p in cohort.participants
+    ]
     meaning = {covariate.name: covariate.description or covariate.name for covariate in recipe.covariates}
     write_table(out / "participants.tsv", pd.DataFrame(people), {"group": "Group of participants", **meaning})
     write_table(out / "measurements.tsv", measured.measurements, {**MEASUREMENTS, **meaning})

@@ -48,7 +48,7 @@ def cohorts(p_values, oracle=None, estimates=None, level="concentrations", **mor
     def rows(p, at):
         return [
             {"contrast": name, "metabolite": "Glu", "quantity": "molar", **dict.fromkeys(NUMBERS, None)}
-            | {"p": p[at, i], "p_adjusted": min(1.0, 4 * p[at, i]), "estimate": estimates[at, i], "se": 0.5}
+            | {"p": p[at, i], "estimate": estimates[at, i], "se": 0.5}
             | {"ci_low": estimates[at, i] - 0.98, "ci_high": estimates[at, i] + 0.98}
             for i, name in enumerate(NAMES)
         ]
@@ -133,6 +133,17 @@ def test_familywise_errors_count_any_false_finding_and_the_sequence_stops():
     assert found["cue-baseline", "false_positive_fixed_sequence", "concentrations"]["rate"] == pytest.approx(1 / 3)
     assert found["group-by-cue", "false_positive_fixed_sequence", "concentrations"]["rate"] == 0.0
     assert found["patients-controls", "power_holm", "concentrations"]["rate"] == pytest.approx(2 / 3)
+
+
+def test_holm_rates_do_not_depend_on_the_correction_of_the_study():
+    # Four main contrasts: 0.02 is below 0.05 alone and in a fixed sequence, but not times four.
+    p = np.full((5, 5), 0.9)
+    p[:, 0] = 0.02
+    p[0, 1] = math.nan
+    found = rates(world(), cohorts(p))
+    assert found["patients-controls", "power", "concentrations"]["rate"] == 1.0
+    assert found["patients-controls", "power_fixed_sequence", "concentrations"]["rate"] == 1.0
+    assert found["patients-controls", "power_holm", "concentrations"]["rate"] == 0.0
 
 
 def test_the_published_pattern_needs_group_and_condition_and_no_treatment():

@@ -74,6 +74,30 @@ def test_another_seed_configuration_or_recipe_starts_again(tmp_path, change):
     assert (tmp_path / "cohorts" / "concentrations-000000.json").read_bytes() != before
 
 
+def test_another_state_of_the_program_starts_again(tmp_path, monkeypatch):
+    calibrate(request(tmp_path, 2))
+    path = tmp_path / "cohorts" / "concentrations-000000.json"
+    before = json.loads(path.read_text())
+    path.write_text(json.dumps({**before, "cohorts": []}))
+    calibrate(request(tmp_path, 2))
+    kept = json.loads(path.read_text())
+    assert kept == before
+    monkeypatch.setattr("mrspipe.calibrate.cohorts.program_mark", lambda **_: "another source")
+    calibrate(request(tmp_path, 2))
+    after = json.loads(path.read_text())
+    assert after["fingerprint"] != before["fingerprint"]
+    assert after["cohorts"] == before["cohorts"]
+
+
+def test_cohorts_are_drawn_at_random_also_where_the_recipe_matches_moments(tmp_path):
+    matched = RECIPE.model_copy(update={"moment_matched": True})
+    found = calibrate(request(tmp_path / "matched", 3, recipe=matched))
+    plain = calibrate(request(tmp_path / "plain", 3))
+    assert found.rows == plain.rows
+    assert any("drawn at random" in text for text in found.statements)
+    assert not any("drawn at random" in text for text in plain.statements)
+
+
 def test_a_damaged_file_is_played_again(tmp_path):
     calibrate(request(tmp_path, 2))
     path = tmp_path / "cohorts" / "concentrations-000000.json"

@@ -7,7 +7,7 @@ import pytest
 from scipy import integrate, stats
 
 from mrspipe.calibrate.truth import same_things_are_compared, true_value
-from mrspipe.config import load_config
+from mrspipe.config import bundled, load_config
 from mrspipe.stats.contrasts import contrast_table
 from mrspipe.stats.design import Design
 from mrspipe.stats.questions import default_contrasts
@@ -170,3 +170,61 @@ def test_the_bundled_scenarios_have_the_effects_that_their_names_promise():
     assert s1["group-by-cue"] == pytest.approx(0.85)
     assert s1["patients-controls"] == pytest.approx(-0.95, abs=0.015)
     assert s1["nac-placebo"] == 0.0
+
+
+def bundled_study(name, **changes):
+    """Design of a bundled configuration, and the recipe of the same name."""
+    made = load_recipe(bundled("synthetic_data", name))
+    return load_config(name).design, made.model_copy(update={"moment_matched": False, **changes})
+
+
+def test_true_values_of_three_times_are_those_of_the_recipe():
+    design, made = bundled_study("ketamine_surge")
+    assert truths(design, made) == pytest.approx({"during-before": 1.5, "after-before": 0.0, "after-during": -1.5})
+
+
+def test_true_values_of_parallel_arms_are_those_of_the_recipe():
+    design, made = bundled_study("depression_riluzole", slopes=())
+    found = truths(design, made)
+    # The controls are in no arm, so there is no difference between the groups in what the arm does.
+    assert np.isnan(found.pop("group-by-riluzole-by-post"))
+    assert found == pytest.approx(
+        {
+            "patients-controls": -1.2,
+            "patients-controls-adjusted": -1.2,
+            "riluzole-by-post": -1.2,
+            "post-pre-riluzole": -1.2,
+            "post-pre-placebo": 0.0,
+            "riluzole-by-post-patients": -1.2,
+            "riluzole-placebo-pre": 0.0,
+        }
+    )
+
+
+def test_an_effect_on_grey_matter_in_one_arm_counts_there():
+    design, made = bundled_study(
+        "depression_riluzole",
+        effects=(Effect(on="gm", arm="riluzole", shift=-0.05),),
+        slopes=(Slope(covariate="gm", per_unit=2.0, reference=0.65),),
+        tissue=TissueSettings(gm_mean=0.65, gm_sd=0.0),
+    )
+    found = truths(design, made)
+    assert found["riluzole-placebo-pre"] == pytest.approx(-0.1)
+    # Half the patients are in that arm.
+    assert found["patients-controls"] == pytest.approx(-0.05)
+    assert found["riluzole-by-post"] == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("name", ["ketamine_surge", "depression_riluzole"])
+def test_large_cohorts_of_arms_and_times_give_the_true_values(name):
+    design, made = bundled_study(name)
+    design = design.model_copy(update={"secondary": ()})
+    groups = tuple(group.model_copy(update={"n": 400}) for group in made.groups)
+    made = made.model_copy(update={"groups": groups})
+    cohort = draw_cohort(made, seed=11)
+    tables = study_tables(cohort, made, seed=11, metabolites=("Glu",), quantities=("molar",), oracle=True)
+    found = contrast_table(tables.measurements, design).set_index("contrast")
+    assert len(found) >= 3
+    for contrast, row in found.iterrows():
+        asked = next(one for one in default_contrasts(design) if one.name == contrast)
+        assert abs(row["estimate"] - true_value(asked, design, made, "Glu")) < 4 * row["se"], contrast

@@ -162,3 +162,58 @@ def test_levels_of_time_that_a_contrast_names_must_be_those_of_the_design():
     wrong = ContrastSettings(name="x", compare=("time",), times=("before", "later"))
     with pytest.raises(ConfigError, match="'later' is no level of time; they are 'before', 'during' and 'after'"):
         resolve_contrasts(Design(**TIME), (wrong,))
+
+
+# Controls who are in no arm ------------------------------------------------------------------------------------------
+
+PATIENTS_IN_ARMS = {"arm": {"column": "arm", "control": "placebo", "active": "riluzole"}, **GROUP}
+
+
+@pytest.fixture(scope="module")
+def untreated(rest):
+    """Two visits; the arms are of the patients alone."""
+    table = rest[rest["session_id"].isin(["ses-before", "ses-after"])]
+    return table.assign(arm=table["arm"].mask(table["group"] == "HC"))
+
+
+def test_controls_without_an_arm_are_compared_with_the_patients_of_all_arms_before_the_treatment(untreated):
+    row = computed(untreated, Design(**PATIENTS_IN_ARMS, **TWO_TIMES), "patients-controls")
+    before = untreated[untreated["session_id"] == "ses-before"].groupby("group")["value"]
+    exact = stats.ttest_ind(before.get_group("PAT"), before.get_group("HC"), equal_var=False)
+    assert (row["n_reference"], row["n_other"], row["n_scans"], row["n_left_out"]) == (16, 16, 32, 0)
+    assert (row["statistic"], row["df"], row["p"]) == pytest.approx((exact.statistic, exact.df, exact.pvalue), rel=1e-9)
+
+
+def test_controls_without_an_arm_are_outside_of_a_comparison_of_the_arms_and_not_incomplete(untreated):
+    row = computed(untreated, Design(**PATIENTS_IN_ARMS, **TWO_TIMES), "riluzole-by-after")
+    change = changes(untreated[untreated["group"] == "PAT"], "after", "before", ["arm"])
+    exact = stats.ttest_ind(change["riluzole"], change["placebo"])
+    assert (row["statistic"], row["df"]) == pytest.approx((exact.statistic, 14), rel=1e-6)
+    assert (row["n_subjects"], row["n_left_out"]) == (16, 0)
+    assert "left out" not in row["note"]
+
+
+def test_a_patient_whose_arm_is_not_known_is_left_out_of_the_arms_and_counted(untreated):
+    lost = untreated.assign(arm=untreated["arm"].mask(untreated["participant_id"] == "sub-02"))
+    row = computed(lost, Design(**PATIENTS_IN_ARMS, **TWO_TIMES), "riluzole-by-after")
+    assert (row["n_subjects"], row["n_left_out"]) == (15, 2)
+
+
+def test_without_a_visit_before_patients_on_placebo_are_compared_with_all_controls(untreated):
+    after = untreated[untreated["session_id"] == "ses-after"]
+    row = computed(after, Design(**PATIENTS_IN_ARMS), "patients-controls")
+    values = after.fillna({"arm": "none"}).groupby("arm")["value"]
+    exact = stats.ttest_ind(values.get_group("placebo"), values.get_group("none"), equal_var=False)
+    assert (row["n_reference"], row["n_other"], row["n_left_out"]) == (16, 8, 0)
+    assert row["p"] == pytest.approx(exact.pvalue, rel=1e-9)
+
+
+def test_arms_of_one_group_have_no_interaction_with_the_group(untreated):
+    design = Design(**PATIENTS_IN_ARMS, **TWO_TIMES)
+    assert "group-by-riluzole-by-after" in names(design)
+    found = [one.name for one in default_contrasts(design, untreated)]
+    assert "group-by-riluzole-by-after" not in found
+    assert {"patients-controls", "riluzole-by-after"} <= set(found)
+    row = computed(untreated, design, "group-by-riluzole-by-after")
+    assert "Nobody with group 'HC' is in an arm" in row["note"]
+    assert np.isnan(row["p"])

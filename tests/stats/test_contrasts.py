@@ -383,3 +383,39 @@ def test_without_that_effect_the_changes_of_all_visits_count_as_independent(stud
     assert row["se"] == pytest.approx(error, rel=1e-6)
     assert row["df"] == pytest.approx(change.size - 2, rel=1e-6)
     assert row["n_scans"] == 32
+
+
+def floored(visits):
+    """Controls hardly leave the floor of the scale; patients spread over it."""
+    rng = np.random.default_rng(8)
+    control = visits["group"] == "HC"
+    at_floor = rng.random(len(visits)) < 0.5
+    return visits.assign(
+        craving_neutral=visits["craving_neutral"].mask(control, np.where(at_floor, 0.0, 1.0)),
+        craving_cue=visits["craving_cue"].mask(control, np.where(at_floor, 0.0, 2.0)) * 1.0,
+    )
+
+
+def test_changes_of_ratings_are_compared_between_groups_of_unequal_variance(design, study, visits):
+    ratings = ratings_table(floored(visits), design)
+    row = contrast_table(study, design, (ContrastSettings(name="craving-group-by-cue"),), ratings=ratings).iloc[0]
+    placebo = floored(visits)[visits["drug"] == "placebo"]
+    change = (placebo["craving_cue"] - placebo["craving_neutral"]).groupby(placebo["group"])
+    exact = stats.ttest_ind(change.get_group("CAI"), change.get_group("HC"), equal_var=False)
+    assert (row["statistic"], row["df"], row["p"]) == pytest.approx((exact.statistic, exact.df, exact.pvalue), rel=1e-9)
+    assert (row["n_reference"], row["n_other"], row["n_scans"]) == (8, 8, 32)
+    assert row["model"] == "Welch t test of the changes"
+
+
+def test_the_share_of_ratings_at_the_floor_is_told_for_each_cell(design, study, visits):
+    rated = floored(visits)
+    table = contrast_table(study, design, (), ratings=ratings_table(rated, design)).set_index("contrast")
+    controls = rated[(rated["drug"] == "placebo") & (rated["group"] == "HC")]
+    neutral, cue = ((controls[name] == 0).sum() for name in ("craving_neutral", "craving_cue"))
+    assert 0 < cue < 8
+    told = f"HC neutral {neutral} of 8, HC cue {cue} of 8, CAI neutral 0 of 8, CAI cue 0 of 8."
+    assert f"Ratings at the floor of the scale (0): {told}" in table.loc["craving-group-by-cue", "note"]
+    assert "(0): neutral 0 of 8, cue 0 of 8." in table.loc["craving", "note"]
+    assert not table.drop(index=["craving", "craving-group-by-cue"])["note"].str.contains("floor").any()
+    below = contrast_table(study, design, (), ratings=ratings_table(rated.assign(craving_cue=-1.0), design))
+    assert "is below the floor 0" in below.set_index("contrast").loc["craving", "note"]

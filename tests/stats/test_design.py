@@ -96,7 +96,10 @@ def test_a_wrong_design_is_refused_with_what_is_wrong(settings, message):
         ({"name": "x", "compare": ["group"], "within": {"condition": "film"}}, "'film' is no level of condition"),
         ({"name": "x", "compare": ["group"], "within": {"group": "HC"}}, "both compared and held"),
         ({"name": "x", "compare": ["group"], "test": "paired"}, "'paired' cannot compare group"),
-        ({"name": "x", "compare": ["group", "condition"], "test": "welch"}, "cannot compare group by condition"),
+        (
+            {"name": "x", "compare": ["condition", "treatment"], "test": "welch"},
+            "cannot compare condition by treatment",
+        ),
     ],
 )
 def test_a_contrast_that_the_design_cannot_have_is_refused(design, contrast, message):

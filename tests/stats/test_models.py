@@ -192,3 +192,19 @@ def test_p_values_of_the_group_tests_are_uniform_when_there_is_no_effect():
     # HC3 is conservative by design at this size, never liberal beyond Monte Carlo error.
     p = [robust_regression(rng.normal(size=46), x, {"a": covariate}, confidence=0.95).p for _ in range(1500)]
     assert np.mean(np.array(p) < 0.05) < 0.05 + 4 * np.sqrt(0.05 * 0.95 / 1500)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_random_effect_beside_the_visits_is_kept_whatever_the_order_of_the_rows(seed):
+    # 8 participants with 2 visits of 2 conditions each: neither split of a participant follows from the other.
+    rng = np.random.default_rng(seed)
+    who, visit, condition = (part.ravel() for part in np.meshgrid(range(8), range(2), range(2), indexing="ij"))
+    order = rng.permutation(32)
+    who, visit, condition = who[order], visit[order], condition[order]
+    groupings = {
+        "participant": [f"{p}" for p in who],
+        "participant:visit": [f"{p}/{v}" for p, v in zip(who, visit, strict=True)],
+        "participant:condition": [f"{p}/{c}" for p, c in zip(who, condition, strict=True)],
+    }
+    model = mixed_model(rng.normal(size=32), {"1": np.ones(32), "condition": condition - 0.5}, groupings)
+    assert model.random == tuple(groupings)

@@ -67,6 +67,7 @@ def table(reference):
     own = (
         ContrastSettings(name="cue, mixed, patients", compare=("condition",), test="mixed",
                          within={"group": "CAI", "treatment": "placebo"}),
+        ContrastSettings(name="changes", compare=("group", "condition"), test="welch", within={"treatment": "placebo"}),
         ContrastSettings(name="nac-placebo-patients", equivalence_bound=1.0),
         ContrastSettings(name="nac-placebo-paired", equivalence_bound=0.7),
     )  # fmt: skip
@@ -96,6 +97,7 @@ def found(table, contrast, metabolite="Glu"):
         ("cue, mixed, patients", "H2lmm.kr.treatment", "taskcue", MIXED),
         ("cue-baseline-all", "H2a.kr.half", "t", MIXED),
         ("group-by-cue", "H2a.kr.half", "g:t", MIXED),
+        ("changes", "H2diff.welch", None, CLOSED),
         ("nac-placebo", "H3.kr.half", "r", MIXED),
         ("group-by-nac", "H3.kr.half", "g:r", MIXED),
         ("cue-by-nac", "H3.kr.half", "t:r", MIXED),

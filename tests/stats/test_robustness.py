@@ -23,7 +23,7 @@ def judged(study):
     rng = np.random.default_rng(5)
     first = (study["task_id"] == "neutral") & (study["session_id"] == "ses-1")
     verdict = np.where(first & study["participant_id"].isin(["sub-02", "sub-11"]), "doubtful", "good")
-    unusable = first & (study["participant_id"] == "sub-03")
+    unusable = first & (study["participant_id"] == "sub-04")
     return study.assign(
         verdict=np.where(unusable, "unusable", verdict),
         included=~unusable,
@@ -120,7 +120,8 @@ def test_each_participant_is_left_out_of_the_main_contrasts(judged, design):
     table = table_of(judged, design, names=("patients-controls", "cue-baseline-controls"), leave_one_out=True)
     left_out = table[table["kind"] == "leave one out"]
     assert set(left_out["contrast"]) == {"patients-controls"}
-    assert list(left_out["choice"]) == [f"without sub-{number:02d}" for number in range(1, 17)]
+    # The scan of sub-04 is unusable: without its participant nothing would be another.
+    assert list(left_out["choice"]) == [f"without sub-{number:02d}" for number in range(1, 17) if number != 4]
     for number in (1, 16):
         name = f"sub-{number:02d}"
         expected = direct(judged[judged["participant_id"] != name], design, "patients-controls")
@@ -150,6 +151,80 @@ def test_what_cannot_be_computed_is_a_row_with_a_reason(judged, design):
     assert np.isnan(row["estimate"])
     assert row["note"]
     assert row["keeps_sign"] is None
+
+
+def test_participants_of_the_other_group_are_not_left_out_of_a_change_in_the_patients(judged, design):
+    table = table_of(judged, design, names=("cue-baseline",), leave_one_out=True)
+    left_out = table[table["kind"] == "leave one out"]
+    patients = set(judged.loc[judged["group"] == "CAI", "participant_id"]) - {"sub-04"}
+    assert set(left_out["choice"]) == {f"without {name}" for name in patients}
+    assert (left_out["n_subjects"] == row_of(table, "cue-baseline", "main")["n_subjects"] - 1).all()
+
+
+def test_a_rule_that_leaves_out_no_scan_of_the_contrast_is_no_choice(judged, design):
+    # The scans that are doubtful, unusable or uncertain are those of the treatment.
+    nac = judged["drug"] == "nac"
+    moved = judged.assign(
+        verdict=np.where(nac & (judged["participant_id"] == "sub-02"), "doubtful", "good"),
+        included=True,
+        crlb_pct=np.where(nac, 30.0, 5.0),
+    )
+    assert "scans" not in set(table_of(moved, design)["kind"])
+    kinds = table_of(moved, design, names=("nac-placebo",))
+    assert set(kinds.loc[kinds["kind"] == "scans", "choice"]) == {"without doubtful scans", "only CRLB up to 20 %"}
+
+
+def test_a_scan_whose_bound_is_not_known_stays(judged, design):
+    unknown = judged.assign(crlb_pct=judged["crlb_pct"].mask(judged["participant_id"] == "sub-01"))
+    unknown.loc[unknown["participant_id"] == "sub-05", "crlb_pct"] = 25.0
+    row = row_of(table_of(unknown, design), "patients-controls", "only CRLB up to 20 %")
+    assert row["n_subjects"] == row_of(table_of(unknown, design), "patients-controls", "main")["n_subjects"] - 1
+
+
+def test_what_somebody_left_out_by_hand_stays_out_without_the_rules_of_quality(judged, design):
+    by_hand = judged.assign(included=judged["included"] & (judged["participant_id"] != "sub-05"))
+    row = row_of(table_of(by_hand, design), "patients-controls", "without any rule of quality")
+    assert row["n_subjects"] == 15
+
+
+def test_a_contrast_of_another_metabolite_alone_has_no_choices_of_the_outcome(judged, design):
+    other = ContrastSettings(name="patients-controls", metabolites=("Glx",))
+    table = robustness_table(judged, NONE, design, (other,), StatsSettings(), RobustnessSettings())
+    assert table.empty
+
+
+def test_an_interaction_of_groups_is_also_a_welch_test_of_the_changes(judged, design):
+    table = table_of(judged, design, names=("group-by-cue",))
+    expected = direct(judged, design, "group-by-cue", test="welch")
+    found = row_of(table, "group-by-cue", "Welch test of the changes")
+    assert [found[column] for column in NUMBERS] == [expected[column] for column in NUMBERS]
+
+
+@pytest.mark.parametrize(
+    ("main", "other", "keeps"), [(0.0, 0.0, True), (0.0, 1.0, False), (1.0, 2.0, True), (-1.0, 1.0, False)]
+)
+def test_a_sign_is_kept_where_both_are_alike_also_at_zero(main, other, keeps, design):
+    # Differences of two values each, whose means are exact.
+    def scans(shift):
+        rows = [("neutral", 10.0), ("cue", 10.0 + shift)]
+        return pd.DataFrame(
+            {"participant_id": f"sub-{i}", "session_id": "ses-1", "task_id": task, "run": "n/a", "metabolite": "Glu",
+             "quantity": "molar", "value": value + (i % 2 - 0.5) * (task == "cue"), "included": True}
+            for i in range(6) for task, value in rows
+        )  # fmt: skip
+
+    alone = type(design)(condition=design.condition)
+    values = scans(other).assign(kind="constants", choice="another constant")[[*KEYS, *NONE.columns[4:]]]
+    table = table_of(scans(main), alone, values, names=("cue-baseline",))
+    assert row_of(table, "cue-baseline", "another constant")["keeps_sign"] is keeps
+
+
+def test_without_a_main_result_nothing_is_told_of_signs(judged, design):
+    lost = judged.assign(included=judged["included"] & (judged["task_id"] == "cue"))
+    table = table_of(lost, design, scaled(judged, 1.0), names=("cue-baseline",))
+    assert table.loc[table["kind"] == "main", "estimate"].isna().all()
+    assert table["keeps_sign"].isna().all()
+    assert robustness_summary(table)["n_keep_sign"].tolist() == [0]
 
 
 @pytest.mark.real

@@ -10,7 +10,7 @@ from mrspipe.synth.acquisition import LossSettings
 from mrspipe.synth.cohort import draw_cohort, with_sums
 from mrspipe.synth.concentrations import study_tables, write_concentrations
 from mrspipe.synth.covariates import RatingCell, Ratings
-from mrspipe.synth.recipe import Crossover, Group, Level, Recipe
+from mrspipe.synth.recipe import Crossover, Group, Level, Parallel, Recipe
 from mrspipe.synth.spectra import metabolite_amplitudes
 
 FIT_SD = {"Glu": 0.75, "Gln": 0.6, "tCr": 0.4}
@@ -148,3 +148,14 @@ def test_a_folder_with_something_in_it_is_refused(tmp_path):
     (tmp_path / "out_truth" / "old.tsv").write_text("old")
     with pytest.raises(InputError, match="empty folder"):
         write_concentrations(recipe(2), tmp_path / "out")
+
+
+def test_arms_are_in_the_table_of_people_too(tmp_path):
+    made = recipe(4, crossover=None, parallel=Parallel(arms=("placebo", "drug"), groups=("CAI",)))
+    write_concentrations(made, tmp_path / "out")
+    people = read_table(tmp_path / "out" / "participants.tsv")
+    measured = read_table(tmp_path / "out" / "measurements.tsv")
+    assert sorted(people.loc[people["group"] == "CAI", "arm"]) == ["drug", "drug", "placebo", "placebo"]
+    assert people.loc[people["group"] == "HC", "arm"].isna().all()
+    joined = measured.merge(people, on="participant_id", suffixes=("", "_people"))
+    assert joined["arm"].fillna("none").equals(joined["arm_people"].fillna("none"))
