@@ -37,10 +37,10 @@ class Marks:
 
     def scan(self, scan: ScanFiles, learned: LearnedMacromolecules | None) -> str:
         """Fingerprint of what the results of a scan depend on."""
-        return self._guarded(self._settings, scan, self._of_learned(learned))
+        return self._guarded(self._settings, scan, self.learned(learned))
 
-    def _of_learned(self, learned: LearnedMacromolecules | None) -> str:
-        """Fingerprint of what was learned, kept because all scans of a study ask for the same."""
+    def learned(self, learned: LearnedMacromolecules | None) -> str:
+        """Fingerprint of what a study taught; kept, because all scans of a study ask for the same."""
         if learned is None:
             return ""
         if learned is not self._learned:
