@@ -28,6 +28,7 @@ from mrspipe.pipeline.marks import without_engine
 from mrspipe.pipeline.mean_spectra import mean_spectra
 from mrspipe.pipeline.outputs import Outputs
 from mrspipe.pipeline.study_facts import Facts
+from mrspipe.pipeline.supporting import read_supporting
 from mrspipe.pipeline.words import ScanFacts, analysis_facts, methods_of, procedures, scan_facts
 from mrspipe.qc import QcSettings
 from mrspipe.report.blind import blinded
@@ -282,6 +283,7 @@ def study_page(pages: Pages, comparison: Comparison, methods: MethodsText) -> Gr
         group_page(comparison, pages.config, pages.title, pages.failures, methods),
         robustness=comparison.robustness,
         limits=_limits(pages.config.qc),
+        supporting=read_supporting(pages.outputs.out_dir / "group"),
     )
 
 

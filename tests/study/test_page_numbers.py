@@ -80,7 +80,7 @@ def test_the_page_of_a_subject_with_four_scans_is_smaller_than_a_megabyte_and_a_
 
 def test_every_number_of_the_study_s_page_is_its_table_s(analysed):
     files, n = _check(analysed, analysed / "group.html")
-    assert files == {"group/contrasts.tsv", "group/measurements.tsv"}
+    assert files == {f"group/{name}.tsv" for name in ("contrasts", "measurements", "demographics", "quality_tests")}
     assert n > 30
 
 
