@@ -20,6 +20,7 @@ from mrspipe.io.bids import find_scans
 from mrspipe.io.columns import CONTRASTS, MEASUREMENTS, Descriptions
 from mrspipe.io.derivatives import results_exist
 from mrspipe.io.engine_results import EngineSpectrum
+from mrspipe.io.manifest import write_manifest
 from mrspipe.io.tables import read_json, read_table, table_of, write_table
 from mrspipe.pipeline.engine_values import (
     OURS,
@@ -33,6 +34,7 @@ from mrspipe.pipeline.engine_values import (
     side_by_side,
 )
 from mrspipe.pipeline.lcmodel_run import TIMEOUT_S, run_lcmodel
+from mrspipe.pipeline.marks import of_measurements
 from mrspipe.report.compare_page import ComparePage, EngineSection, Pairs, write_compare_page
 from mrspipe.report.content import QUANTITIES
 from mrspipe.stats.agreement import Agreement, Interval, agreement
@@ -178,6 +180,8 @@ def compare_engines(
     page = out_dir / "compare" / "compare.html"
     title = config.title or "Comparison with other programs"
     write_compare_page(page, ComparePage(title, tuple(sections), __version__))
+    written = [path for path in (out_dir / "compare").rglob("*") if path.is_file()]
+    write_manifest(out_dir, "compare", of_measurements(out_dir, config), sorted(written))
     main = tuple(pair for section in sections for pair in section.main)
     return CompareSummary(rows, unmatched, main, failures, page)
 

@@ -26,7 +26,7 @@ from mrspipe.pipeline.changes import write_scan_changes
 from mrspipe.pipeline.group import Comparison, compare, read_comparison
 from mrspipe.pipeline.learning import learn
 from mrspipe.pipeline.linewidths import write_linewidths
-from mrspipe.pipeline.marks import Marks, relative, without_engine
+from mrspipe.pipeline.marks import Marks, of_measurements, relative, without_engine
 from mrspipe.pipeline.outputs import Outputs, contents, results_of
 from mrspipe.pipeline.pages import (
     Pages,
@@ -326,10 +326,17 @@ def _compared(
 
 
 def compared(outputs: Outputs, config: StudyConfig) -> Comparison:
-    """Compare the groups from the tables, unless that was done with the same tables and settings."""
+    """Compare the groups from the tables, unless that was done with the same tables and settings.
+
+    What the commands ``compare`` and ``power`` made of other tables or for another design is set aside.
+    """
     out_dir = outputs.out_dir
     parts = [tables_of(outputs, ("tables", "changes", "linewidths")), without_engine(config)]
     outputs.make(outputs.manifest(), "comparison", parts, lambda: compare(out_dir, config))
+    entries = outputs.manifest().entries
+    for name in ("compare", "power"):
+        if name in entries and entries[name].fingerprint != of_measurements(out_dir, config):
+            set_aside(out_dir, name)
     return read_comparison(out_dir, config)
 
 

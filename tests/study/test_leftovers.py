@@ -16,7 +16,9 @@ from mrspipe.config import StudyConfig, config_toml, load_config, with_settings
 from mrspipe.io.manifest import read_manifest, write_manifest
 from mrspipe.io.tables import read_table
 from mrspipe.pipeline.again import compare_again, report_again
+from mrspipe.pipeline.compare import compare_engines
 from mrspipe.pipeline.outputs import verify
+from mrspipe.pipeline.power import PowerRequest, study_power
 from mrspipe.pipeline.request import StudyRequest
 from mrspipe.pipeline.study import analyse_study
 
@@ -71,6 +73,7 @@ def test_a_run_that_is_killed_while_results_are_set_aside_is_followed_by_one_tha
     assert sorted(p.name for p in (tmp_path / "logs" / "outdated").iterdir()) == ["a", "b"]
 
 
+@pytest.mark.slow
 def test_a_participant_who_left_the_study_leaves_the_results_too(study, results, tmp_path):
     shutil.rmtree(study / "sub-02")
     analyse_study(request(study, results, "two_groups"))
@@ -80,6 +83,7 @@ def test_a_participant_who_left_the_study_leaves_the_results_too(study, results,
     assert (results / "logs" / "outdated" / "sub-02.html").exists()
 
 
+@pytest.mark.slow
 def test_what_the_settings_do_not_ask_for_any_more_is_not_left_as_if_it_were_current(pairs_study, results):
     asked = request(pairs_study, results, "two_groups")
     before = content(results)
@@ -100,6 +104,7 @@ def test_what_the_settings_do_not_ask_for_any_more_is_not_left_as_if_it_were_cur
     assert content(results) == before
 
 
+@pytest.mark.slow
 def test_pages_and_words_are_the_same_when_the_raw_data_are_gone(study, results):
     analyse_study(request(study, results, "two_groups"))
     before = content(results)
@@ -112,6 +117,7 @@ def test_pages_and_words_are_the_same_when_the_raw_data_are_gone(study, results)
     assert content(results) == before
 
 
+@pytest.mark.slow
 def test_another_comparison_of_the_tables_is_that_of_a_run_with_its_settings(study, results, tmp_path):
     other = request(study, tmp_path / "other", "two_groups").config
     design = other.design.model_copy(update={"ratings": None, "secondary": ("GABA",)})
@@ -130,6 +136,7 @@ def test_another_comparison_of_the_tables_is_that_of_a_run_with_its_settings(stu
         assert verify(results) == []
 
 
+@pytest.mark.slow
 def test_ratings_follow_the_design_and_not_the_run_that_collected_the_tables(study, results):
     table = study / "participants.tsv"
     rows = [line.split("\t") for line in table.read_text().splitlines()]
@@ -152,6 +159,7 @@ def test_ratings_follow_the_design_and_not_the_run_that_collected_the_tables(stu
     assert verify(results) == []
 
 
+@pytest.mark.slow
 def test_blinded_pages_of_other_results_are_set_aside(pairs_study, results):
     asked = request(pairs_study, results, "two_groups")
     analyse_study(asked)
@@ -163,6 +171,29 @@ def test_blinded_pages_of_other_results_are_set_aside(pairs_study, results):
     analyse_study(without(asked, "stats", min_per_group=3))
     assert not list((results / "blind").glob("*.html"))
     assert verify(results) == []
+
+
+def test_what_other_commands_made_is_known_and_set_aside_when_the_study_asks_something_else(
+    pairs_study, results, monkeypatch
+):
+    # Two participants a group are too few for a power; what its table holds does not matter here.
+    monkeypatch.setattr("mrspipe.pipeline.power.power_rows", lambda *_: [])
+    asked = request(pairs_study, results, "two_groups")
+    rows = results / "ours.tsv"
+    shutil.copy(results / "group" / "measurements.tsv", rows)
+    compare_engines(results, [("tsv", rows)])
+    study_power(PowerRequest(results))
+    rows.unlink()
+    assert verify(results) == []
+    compare_again(results, None)
+    assert (results / "compare" / "compare.html").exists()
+    assert (results / "group" / "power.tsv").exists()
+    other = without(asked, "stats", alpha=0.01)
+    (results.parent / "other.toml").write_text(config_toml(other.config))
+    compare_again(results, str(results.parent / "other.toml"))
+    assert verify(results) == []
+    assert not list((results / "compare").rglob("*.*"))
+    assert not (results / "group" / "power.tsv").exists()
 
 
 def test_without_raw_data_blinding_writes_the_page_of_the_study_alone(study, results):
@@ -197,6 +228,7 @@ def test_a_page_shows_the_report_of_a_crash_as_it_is_now(study, tmp_path, monkey
     assert "another place" in (tmp_path / "out" / "sub-01.html").read_text()
 
 
+@pytest.mark.slow
 def test_the_page_of_the_study_is_about_the_scans_in_its_tables(study, results):
     asked = request(study, results, "two_groups")
     analyse_study(asked)
