@@ -104,10 +104,10 @@ def run(
     if level is not None and level not in LEVELS:
         raise typer.BadParameter(f"'{level}' is neither participant nor group.", param_hint="LEVEL")
     if reports_only:
-        report(out_dir, quiet)
+        report(out_dir, quiet=quiet)
         return
     if level == "group" and not bids_dir.exists() and out_dir.is_dir():
-        group(out_dir, config, quiet)
+        group(out_dir, config, quiet=quiet)
         return
     request = study_request(
         bids_dir, out_dir, config, participant_label, session_label, task_id, bids_filter_file, derivatives, n_procs

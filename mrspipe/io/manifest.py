@@ -42,9 +42,11 @@ class Manifest:
 def write_manifest(
     out_dir: Path, name: str, fingerprint: str, outputs: Iterable[Path], inputs: Mapping[str, str] | None = None
 ) -> ManifestEntry:
-    """Note that a step is finished.
+    """Note that a step is finished, and remove what it wrote before and does not write any more.
 
-    Each step has its own file, so that workers need not wait for each other.
+    Each step has its own file, so that workers need not wait for each other. Old outputs go before the note is
+    replaced: a run that is killed between the two leaves a note that asks for files that are not there, and the step is
+    done again.
 
     Parameters
     ----------
@@ -65,6 +67,10 @@ def write_manifest(
     """
     hashes = {output.relative_to(out_dir).as_posix(): hash_file(output) for output in dict.fromkeys(outputs)}
     entry = ManifestEntry(fingerprint, hashes, dict(inputs or {}))
+    before = read_entry(out_dir, name)
+    for output in before.outputs if before else ():
+        if output not in hashes:
+            (out_dir / output).unlink(missing_ok=True)
     write_json(_path(out_dir, name), entry)
     return entry
 
@@ -127,6 +133,8 @@ def changed_outputs(manifest: Manifest, name: str, hash_of: Callable[[Path], str
 def set_aside(out_dir: Path, name: str) -> tuple[Path, ...]:
     """Move the outputs of a step that no longer hold to ``logs/outdated``, where no table or page takes them up.
 
+    The note of the step goes last, so that a run that is killed meanwhile can be followed by one that ends the move.
+
     Parameters
     ----------
     out_dir : Path
@@ -138,11 +146,11 @@ def set_aside(out_dir: Path, name: str) -> tuple[Path, ...]:
         Where they are now; empty when the step had no outputs.
     """
     finished = read_entry(out_dir, name)
-    _path(out_dir, name).unlink(missing_ok=True)
     moved = []
     for output in finished.outputs if finished else ():
         if (out_dir / output).exists():
             target = out_dir / "logs" / "outdated" / output
             target.parent.mkdir(parents=True, exist_ok=True)
             moved.append((out_dir / output).replace(target))
+    _path(out_dir, name).unlink(missing_ok=True)
     return tuple(moved)

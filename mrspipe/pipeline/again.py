@@ -20,12 +20,14 @@ from mrspipe.io.rows import keys_of
 from mrspipe.io.tables import read_json, read_table
 from mrspipe.pipeline.group import Comparison, read_comparison
 from mrspipe.pipeline.labels import refuse_labels_not_in
-from mrspipe.pipeline.outputs import Outputs
+from mrspipe.pipeline.outputs import Outputs, results_of
 from mrspipe.pipeline.pages import (
     BLIND_DIR,
     Pages,
     blinded_study,
+    study_parts,
     write_blinded_page,
+    write_checklist,
     write_study_page,
     write_subject_pages,
     write_words,
@@ -33,7 +35,7 @@ from mrspipe.pipeline.pages import (
 from mrspipe.pipeline.preflight import notes_of_scans, read_checks
 from mrspipe.pipeline.request import StudySummary
 from mrspipe.pipeline.study import compared, tables_of
-from mrspipe.pipeline.study_facts import AnalysedScan, Facts, study_facts
+from mrspipe.pipeline.study_facts import study_facts
 from mrspipe.pipeline.tables import failures_of
 from mrspipe.pipeline.words import procedures
 
@@ -61,7 +63,7 @@ def compare_again(out_dir: Path, config: str | None) -> StudySummary:
         # The pages are made from what is written here.
         before = load_config(out_dir / "config.toml")
         kept = {name: getattr(settings, name) for name in ("design", "contrast", "stats", "robustness")}
-        settings = before.model_copy(update=kept)
+        settings = before.model_copy(update=kept | {"title": settings.title or before.title})
         table = out_dir / "group" / "measurements.tsv"
         refuse_labels_not_in(read_table(table), settings.design, where=str(table))
     with locked(out_dir, None):
@@ -151,40 +153,30 @@ def _described_again(
     known = outputs.manifest().entries
     scans = files.scans if files else ()
     finished = [scan for scan in scans if scan.key.label in known and results_exist(out_dir, scan.key)]
-    analysed = [AnalysedScan(scan.key, scan.sidecar) for scan in finished]
-    if files is None:
-        analysed = [AnalysedScan(key, {}) for key in keys_of(comparison.quality) if key.label in known]
-    results = {scan.key.label: known[scan.key.label].outputs for scan in analysed}
+    # The page of the study is about the scans in its tables, also where others were analysed meanwhile.
+    keys = [key for key in keys_of(comparison.quality) if key.label in known and results_exist(out_dir, key)]
+    results, tables = results_of(outputs.manifest(), keys), tables_of(outputs)
     with Workers(config.engine) as workers:
-        facts = cache(lambda: study_facts(out_dir, analysed, workers))
+        facts = cache(lambda: study_facts(out_dir, keys, workers))
         if blind:
-            page = _blinded_again(pages, comparison, finished, workers, facts, progress)
+            parts = study_parts(pages, tables, results)
+            blinded = blinded_study(pages, comparison)
+            pages = replace(pages, folder=BLIND_DIR, title=blinded.title, failures=tuple(blinded.failures))
+        if files is not None:
+            write_subject_pages(pages, finished, _subjects(finished, pages.failures), workers, progress)
+        if blind:
+            page = write_blinded_page(pages, blinded, parts, facts)
         else:
+            write_words(pages, procedures(comparison.contrasts), results, facts)
             if files is not None:
-                write_subject_pages(pages, finished, _subjects(finished, failures), workers, progress)
-                write_words(pages, procedures(comparison.contrasts), next(iter(finished), None), results, facts)
-            page = write_study_page(pages, comparison, tables_of(outputs), results, facts)
+                write_checklist(pages, [scan for scan in finished if scan.key in set(keys)], results)
+            page = write_study_page(pages, comparison, tables, results, facts)
     if files is None:
         note = f"The dataset is not at {out_dir / record['Source']}: the pages of the subjects stay as they are."
         n_scans = len(comparison.quality) + len(failures)
         return StudySummary(n_scans, n_scans, failures, (), comparison, page, notes=(note,))
     n_scans = len(files.scans) + len(files.failures)
     return StudySummary(n_scans, n_scans, failures, files.skipped, comparison, page)
-
-
-def _blinded_again(
-    pages: Pages,
-    comparison: Comparison,
-    finished: Sequence[ScanFiles],
-    workers: Workers,
-    facts: Facts,
-    progress: Progress,
-) -> Path:
-    """Write the pages that do not tell the groups; failures and title lose what tells them, too."""
-    blind = blinded_study(pages, comparison)
-    pages = replace(pages, folder=BLIND_DIR, title=blind.title, failures=tuple(blind.failures))
-    write_subject_pages(pages, finished, _subjects(finished, pages.failures), workers, progress)
-    return write_blinded_page(pages, blind, facts)
 
 
 def _subjects(finished: Sequence[ScanFiles], failures: Sequence[Failure]) -> set[str]:

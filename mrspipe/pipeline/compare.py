@@ -34,6 +34,7 @@ from mrspipe.pipeline.engine_values import (
     side_by_side,
 )
 from mrspipe.pipeline.lcmodel_run import TIMEOUT_S, run_lcmodel
+from mrspipe.pipeline.marks import of_measurements
 from mrspipe.report.compare_page import ComparePage, EngineSection, Pairs, write_compare_page
 from mrspipe.report.content import QUANTITIES
 from mrspipe.stats.agreement import Agreement, Interval, agreement
@@ -179,9 +180,9 @@ def compare_engines(
     page = out_dir / "compare" / "compare.html"
     title = config.title or "Comparison with other programs"
     write_compare_page(page, ComparePage(title, tuple(sections), __version__))
+    written = [path for path in (out_dir / "compare").rglob("*") if path.is_file()]
+    write_manifest(out_dir, "compare", of_measurements(out_dir, config), sorted(written))
     main = tuple(pair for section in sections for pair in section.main)
-    written = sorted(path for path in (out_dir / "compare").rglob("*") if path.is_file())
-    write_manifest(out_dir, "compare", "", written)
     return CompareSummary(rows, unmatched, main, failures, page)
 
 

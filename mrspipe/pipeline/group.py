@@ -11,6 +11,7 @@ from mrspipe.core.results import Failure
 from mrspipe.io.columns import CONTRASTS, EXCLUSIONS
 from mrspipe.io.tables import read_table, write_table
 from mrspipe.pipeline.supporting import read_robustness, with_factors, write_robustness, write_supporting
+from mrspipe.pipeline.tables import write_ratings
 from mrspipe.pipeline.words import correction_in_words, design_in_words
 from mrspipe.report.content import QUANTITIES, Factor, GroupPage, Outcome, SampleCount
 from mrspipe.report.methods_text import MethodsText
@@ -72,13 +73,13 @@ class Comparison:
         ]
 
 
-def compare(out_dir: Path, config: StudyConfig) -> Comparison:
-    """Compute the contrasts of a study from its tables; write ``contrasts.tsv`` and ``exclusions.tsv``.
+def compare(out_dir: Path, config: StudyConfig) -> None:
+    """Compute the contrasts of a study from its tables, and write them with all that goes with them.
 
     Parameters
     ----------
     out_dir : Path
-        With ``group/measurements.tsv`` and ``group/quality.tsv``.
+        With the tables of `mrspipe.pipeline.tables.collect`.
     config : StudyConfig
 
     Raises
@@ -87,10 +88,9 @@ def compare(out_dir: Path, config: StudyConfig) -> Comparison:
         The tables are not there.
     """
     folder = out_dir / "group"
-    measurements, ratings = read_table(folder / "measurements.tsv"), _ratings(folder)
+    measurements, ratings = read_table(folder / "measurements.tsv"), write_ratings(folder, config.design)
     write_contrasts(folder, measurements, ratings, config)
     write_supporting(folder, measurements, ratings, config)
-    return read_comparison(out_dir, config)
 
 
 def write_contrasts(folder: Path, measurements: "DataFrame", ratings: "DataFrame | None", config: StudyConfig) -> None:

@@ -9,7 +9,7 @@ from mrspipe.config import StudyConfig
 from mrspipe.core.errors import FileError
 from mrspipe.fit.learning import LearnedMacromolecules, to_json
 from mrspipe.io.bids import ScanFiles
-from mrspipe.io.digests import fingerprint
+from mrspipe.io.digests import fingerprint, hash_file
 from mrspipe.io.file_hashes import FileHashes
 from mrspipe.io.program import NOT_FOR_SCANS, program_mark
 
@@ -37,10 +37,10 @@ class Marks:
 
     def scan(self, scan: ScanFiles, learned: LearnedMacromolecules | None) -> str:
         """Fingerprint of what the results of a scan depend on."""
-        return self._guarded(self._settings, scan, self._of_learned(learned))
+        return self._guarded(self._settings, scan, self.learned(learned))
 
-    def _of_learned(self, learned: LearnedMacromolecules | None) -> str:
-        """Fingerprint of what was learned, kept because all scans of a study ask for the same."""
+    def learned(self, learned: LearnedMacromolecules | None) -> str:
+        """Fingerprint of what a study taught; kept, because all scans of a study ask for the same."""
         if learned is None:
             return ""
         if learned is not self._learned:
@@ -100,6 +100,12 @@ def _below(path: Path, root: Path) -> str:
 def relative(path: Path, to: Path) -> str:
     """Give a path relative to a folder, so that both can be moved together and no home folder is named."""
     return Path(os.path.relpath(path.resolve(), to.resolve())).as_posix()
+
+
+def of_measurements(out_dir: Path, config: StudyConfig) -> str:
+    """Fingerprint of what a study measured and asks, for what other commands make of its table of measurements."""
+    table = out_dir / "group" / "measurements.tsv"
+    return fingerprint(hash_file(table), config.design, config.contrast, config.stats)
 
 
 def without_engine(config: StudyConfig) -> Mapping[str, object]:

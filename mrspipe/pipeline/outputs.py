@@ -1,12 +1,12 @@
 """An output folder as steps: each is done again only when what it depends on changed, or what it wrote is gone."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mrspipe.core.errors import InputError
+from mrspipe.core.signal import ScanKey
 from mrspipe.io.atomic import is_unfinished, recorded
-from mrspipe.io.bids import ScanFiles
 from mrspipe.io.digests import fingerprint
 from mrspipe.io.file_hashes import FileHashes
 from mrspipe.io.manifest import Manifest, ManifestEntry, changed_outputs, is_current, read_manifest, write_manifest
@@ -62,10 +62,14 @@ class Outputs:
         return write_manifest(self.out_dir, name, mark, written)
 
 
-def contents(manifest: Manifest, scans: Sequence[ScanFiles]) -> dict[str, Mapping[str, str]]:
+def results_of(manifest: Manifest, scans: Iterable[ScanKey]) -> dict[str, ManifestEntry]:
+    """Give what is noted of scans, by the scan's label: their results, and the fingerprint of what these depend on."""
+    return {key.label: manifest.entries[key.label] for key in scans if key.label in manifest.entries}
+
+
+def contents(manifest: Manifest, scans: Iterable[ScanKey]) -> dict[str, Mapping[str, str]]:
     """Give the hashes of all results of scans, by the scan's label: what tables and pages are made from."""
-    labels = [scan.key.label for scan in scans]
-    return {label: manifest.entries[label].outputs for label in labels if label in manifest.entries}
+    return {label: entry.outputs for label, entry in results_of(manifest, scans).items()}
 
 
 def verify(out_dir: Path) -> list[tuple[str, str]]:

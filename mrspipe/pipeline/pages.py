@@ -17,7 +17,7 @@ from mrspipe.io.atomic import atomic_write_text, recorded
 from mrspipe.io.bids import ScanFiles
 from mrspipe.io.derivatives import read_clean, read_fit, read_levels, read_quality, read_voxel_mask, scan_dir
 from mrspipe.io.digests import fingerprint
-from mrspipe.io.manifest import Manifest, write_manifest
+from mrspipe.io.manifest import Manifest, set_aside, write_manifest
 from mrspipe.io.program import program_mark
 from mrspipe.io.sidecars import with_sidecar
 from mrspipe.io.tables import read_json, write_table
@@ -28,6 +28,7 @@ from mrspipe.pipeline.marks import without_engine
 from mrspipe.pipeline.mean_spectra import mean_spectra
 from mrspipe.pipeline.outputs import Outputs
 from mrspipe.pipeline.study_facts import Facts
+from mrspipe.pipeline.supporting import read_supporting
 from mrspipe.pipeline.words import ScanFacts, analysis_facts, methods_of, procedures, scan_facts
 from mrspipe.qc import QcSettings
 from mrspipe.report.blind import blinded
@@ -43,6 +44,7 @@ Progress = Callable[[str, int, int], None]
 _GROUP_PAGE = "group.html"
 BLIND_DIR = "blind"
 """Folder for the blinded pages, beside the others."""
+_BLINDED = "blindgroup-page"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ class PageJob:
     config: StudyConfig
     title: str
     checks: Mapping[str, tuple[str, ...]]
+    crashes: Mapping[str, str]
     page: Path
     step: str
     mark: str
@@ -128,8 +131,9 @@ def _job(pages: Pages, manifest: Manifest, subject: str, scans: Sequence[ScanFil
     checks = {scan.key.label: pages.checks.get(scan.key.label, ()) for scan in scans}
     results = {scan.key.label: manifest.entries[scan.key.label] for scan in scans}
     notes = [(scan.water_note, scan.tissue_note, scan.anatomy_note) for scan in scans]
+    crashes = _crashes(pages.outputs.out_dir, failures)
     settings = without_engine(pages.config)
-    mark = fingerprint(program_mark(), subject, results, notes, failures, checks, settings, pages.title)
+    mark = fingerprint(program_mark(), subject, results, notes, failures, crashes, checks, settings, pages.title)
     name = f"sub-{subject}"
     return PageJob(
         out_dir=pages.outputs.out_dir,
@@ -139,6 +143,7 @@ def _job(pages: Pages, manifest: Manifest, subject: str, scans: Sequence[ScanFil
         config=pages.config,
         title=pages.title,
         checks=checks,
+        crashes=crashes,
         page=pages.place / f"{name}.html",
         step=f"{pages.folder}page_{name}",
         mark=mark,
@@ -158,7 +163,7 @@ def _write_subject(job: PageJob) -> None:
         mrsinmrs=checklist_of(job.out_dir, job.scans[0], job.config) if job.scans else (),
         methods=methods_of(job.config, scans).paragraphs,
         failures=job.failures,
-        crashes=_crashes(job),
+        crashes=job.crashes,
         group_page=_GROUP_PAGE,
     )
     with recorded() as written:
@@ -173,10 +178,10 @@ def _facts_of(clean: Sequence[Signal], sections: Sequence[ScanSection]) -> list[
     ]
 
 
-def _crashes(job: PageJob) -> dict[str, str]:
+def _crashes(out_dir: Path, failures: Iterable[Failure]) -> dict[str, str]:
     """Reports that the cures of failures name."""
-    named = {name for failure in job.failures for name in re.findall(r"logs/(crash-[^/\s]+\.txt)", failure.cure)}
-    paths = {name: job.out_dir / "logs" / name for name in sorted(named)}
+    named = {name for failure in failures for name in re.findall(r"logs/(crash-[^/\s]+\.txt)", failure.cure)}
+    paths = {name: out_dir / "logs" / name for name in sorted(named)}
     return {name: path.read_text(encoding="utf-8") for name, path in paths.items() if path.is_file()}
 
 
@@ -193,9 +198,9 @@ def checklist_of(out_dir: Path, scan: ScanFiles, config: StudyConfig) -> tuple[M
 
 
 def write_study_page(
-    pages: Pages, comparison: Comparison, tables: Mapping[str, str], results: object, facts: Facts
+    pages: Pages, comparison: Comparison, tables: Mapping[str, str], results: Mapping[str, object], facts: Facts
 ) -> Path:
-    """Write the page of the study and its figures, unless they are current.
+    """Write the page of the study and its figures, unless they are current; blinded pages of other results go aside.
 
     Parameters
     ----------
@@ -203,8 +208,8 @@ def write_study_page(
     comparison : Comparison
     tables : mapping of str to str
         Hash of each table that it shows.
-    results : object
-        Hashes of the results of all scans.
+    results : mapping
+        What is noted of the results of each scan.
     facts : callable
         Gives what was done to every scan; called only when it is needed.
 
@@ -213,7 +218,6 @@ def write_study_page(
     Path
     """
     path = pages.place / _GROUP_PAGE
-    parts = [tables, results, list(pages.failures), without_engine(pages.config), pages.title]
 
     def write() -> None:
         known = facts()
@@ -225,11 +229,21 @@ def write_study_page(
         write_group_page(path, page, figures)
 
     manifest = Manifest(pages.outputs.out_dir, {}) if pages.anew else pages.outputs.manifest()
-    pages.outputs.make(manifest, "group-page", parts, write)
+    made = pages.outputs.make(manifest, "group-page", study_parts(pages, tables, results), write)
+    known = pages.outputs.manifest().entries
+    if _BLINDED in known and known[_BLINDED].fingerprint != made.fingerprint:
+        for name in known:
+            if name == _BLINDED or name.startswith(f"{BLIND_DIR}page_"):
+                set_aside(pages.outputs.out_dir, name)
     return path
 
 
-def write_blinded_page(pages: Pages, blind: GroupPage, facts: Facts) -> Path:
+def study_parts(pages: Pages, tables: Mapping[str, str], results: Mapping[str, object]) -> list[object]:
+    """Give everything that the page of the study depends on."""
+    return [tables, results, list(pages.failures), without_engine(pages.config), pages.title]
+
+
+def write_blinded_page(pages: Pages, blind: GroupPage, parts: Sequence[object], facts: Facts) -> Path:
     """Write the page of the study without what tells the groups apart.
 
     Parameters
@@ -238,6 +252,8 @@ def write_blinded_page(pages: Pages, blind: GroupPage, facts: Facts) -> Path:
         In the folder `BLIND_DIR`.
     blind : GroupPage
         From `blinded_study`.
+    parts : sequence
+        What the page with the groups depends on, of `study_parts`.
     facts : callable
 
     Returns
@@ -246,9 +262,7 @@ def write_blinded_page(pages: Pages, blind: GroupPage, facts: Facts) -> Path:
     """
     path = pages.place / _GROUP_PAGE
     page = replace(blind, methods=methods_of(pages.config, facts().scans).paragraphs)
-    pages.outputs.make(
-        Manifest(pages.outputs.out_dir, {}), f"{pages.folder}group-page", [], lambda: write_group_page(path, page)
-    )
+    pages.outputs.make(Manifest(pages.outputs.out_dir, {}), _BLINDED, parts, lambda: write_group_page(path, page))
     return path
 
 
@@ -269,6 +283,7 @@ def study_page(pages: Pages, comparison: Comparison, methods: MethodsText) -> Gr
         group_page(comparison, pages.config, pages.title, pages.failures, methods),
         robustness=comparison.robustness,
         limits=_limits(pages.config.qc),
+        supporting=read_supporting(pages.outputs.out_dir / "group"),
     )
 
 
@@ -282,19 +297,27 @@ def _limits(settings: QcSettings) -> dict[str, dict[str, float]]:
     return limits | bounds
 
 
-def write_words(
-    pages: Pages, statistics: Sequence[str], first: ScanFiles | None, results: object, facts: Facts
-) -> None:
-    """Write the methods, the references and the reporting checklist of the first scan (None: no scan has results)."""
+def write_words(pages: Pages, statistics: Sequence[str], results: Mapping[str, object], facts: Facts) -> None:
+    """Write the methods and the references, unless they are current; the raw data need not be there."""
     outputs, config = pages.outputs, pages.config
-    sidecar = first.sidecar if first else {}
 
     def write() -> None:
-        checklist = checklist_of(outputs.out_dir, first, config) if first else ()
-        _write_words(outputs.out_dir, methods_of(config, facts().scans, statistics), checklist)
+        methods = methods_of(config, facts().scans, statistics)
+        atomic_write_text(outputs.out_dir / "methods.md", methods_markdown(methods))
+        atomic_write_text(outputs.out_dir / "references.bib", references_bib(methods.references))
 
-    parts = [results, sidecar, list(statistics), without_engine(config)]
-    outputs.make(outputs.manifest(), "words", parts, write)
+    outputs.make(outputs.manifest(), "words", [results, list(statistics), without_engine(config)], write)
+
+
+def write_checklist(pages: Pages, scans: Sequence[ScanFiles], results: Mapping[str, object]) -> None:
+    """Write the reporting checklist of the first of the scans, unless it is current; without scans it is empty."""
+    outputs, config, first = pages.outputs, pages.config, scans[0] if scans else None
+    parts = [results.get(first.key.label), first.sidecar] if first else []
+
+    def write() -> None:
+        _write_checklist(outputs.out_dir, checklist_of(outputs.out_dir, first, config) if first else ())
+
+    outputs.make(outputs.manifest(), "checklist", [*parts, without_engine(config)], write)
 
 
 def _section(job: PageJob, files: ScanFiles, signal: Signal) -> ScanSection:
@@ -355,11 +378,9 @@ def dataset_name(root: Path) -> str:
     return str(name or root.name)
 
 
-def _write_words(out_dir: Path, methods: MethodsText, checklist: Sequence[MrsinmrsRow]) -> None:
+def _write_checklist(out_dir: Path, checklist: Sequence[MrsinmrsRow]) -> None:
     import pandas as pd
 
-    atomic_write_text(out_dir / "methods.md", methods_markdown(methods))
-    atomic_write_text(out_dir / "references.bib", references_bib(methods.references))
     rows = pd.DataFrame(
         [(row.number, row.section, row.item, row.value) for row in checklist],
         columns=["number", "section", "item", "value"],

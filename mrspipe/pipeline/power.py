@@ -18,6 +18,7 @@ from mrspipe.io.atomic import recorded
 from mrspipe.io.columns import POWER
 from mrspipe.io.manifest import write_manifest
 from mrspipe.io.tables import read_table, table_of, write_table
+from mrspipe.pipeline.marks import of_measurements
 from mrspipe.stats.design import ContrastSettings, Design
 from mrspipe.stats.factors import FactorName
 from mrspipe.stats.mixed import fit_mixed
@@ -116,7 +117,7 @@ def study_power(request: PowerRequest) -> list[dict[str, Any]]:
     rows = power_rows(read_table(out_dir / "group" / "measurements.tsv"), config, request.power, request.effects)
     with recorded() as written:
         write_table(out_dir / POWER_TABLE, table_of(rows, POWER), POWER)
-    write_manifest(out_dir, "power", "", written)
+    write_manifest(out_dir, "power", of_measurements(out_dir, load_config(out_dir / "config.toml")), written)
     return rows
 
 

@@ -26,9 +26,16 @@ from mrspipe.pipeline.changes import write_scan_changes
 from mrspipe.pipeline.group import Comparison, compare, read_comparison
 from mrspipe.pipeline.learning import learn
 from mrspipe.pipeline.linewidths import write_linewidths
-from mrspipe.pipeline.marks import Marks, relative, without_engine
-from mrspipe.pipeline.outputs import Outputs, contents
-from mrspipe.pipeline.pages import Pages, dataset_name, write_study_page, write_subject_pages, write_words
+from mrspipe.pipeline.marks import Marks, of_measurements, relative, without_engine
+from mrspipe.pipeline.outputs import Outputs, contents, results_of
+from mrspipe.pipeline.pages import (
+    Pages,
+    dataset_name,
+    write_checklist,
+    write_study_page,
+    write_subject_pages,
+    write_words,
+)
 from mrspipe.pipeline.plan import StudyPlan, find_study, hashes_of, plan_scans, teaching
 from mrspipe.pipeline.preflight import (
     StudyChecks,
@@ -42,7 +49,7 @@ from mrspipe.pipeline.provenance import inputs_of, provenance, write_provenance,
 from mrspipe.pipeline.request import StudyRequest as StudyRequest
 from mrspipe.pipeline.request import StudySummary as StudySummary
 from mrspipe.pipeline.scan import ScanOutcome, lost_scan, run_scan
-from mrspipe.pipeline.study_facts import AnalysedScan, study_facts
+from mrspipe.pipeline.study_facts import study_facts
 from mrspipe.pipeline.tables import (
     collect,
     forget_failures,
@@ -132,6 +139,8 @@ def _analysed(run: _Run, files: StudyFiles, everything: StudyFiles, levels: Sequ
             failed, crashed = _run_scans(run, plan)
             found += failed
     group = "group" in levels and not crashed
+    if group:
+        _set_past_aside(run, plan)
     shown = plan.everything if group else _of_subjects(plan.everything, _subjects(files.scans, files.failures))
     finished = _finished(run, plan, shown)
     noted = recorded_failures(out_dir, [scan.key.label for scan in shown.scans])
@@ -177,11 +186,27 @@ def _paged(run: _Run, pages: Pages, finished: Sequence[ScanFiles], comparison: C
         write_subject_pages(pages, finished, _subjects(finished, pages.failures), run.workers, run.progress)
         if comparison is None:
             return None
-        results = contents(run.outputs.manifest(), finished)
-        analysed = [AnalysedScan(scan.key, scan.sidecar) for scan in finished]
-        facts = cache(lambda: study_facts(run.request.out_dir, analysed, run.workers))
-        write_words(pages, procedures(comparison.contrasts), finished[0] if finished else None, results, facts)
+        keys = [scan.key for scan in finished]
+        results = results_of(run.outputs.manifest(), keys)
+        facts = cache(lambda: study_facts(run.request.out_dir, keys, run.workers))
+        write_words(pages, procedures(comparison.contrasts), results, facts)
+        write_checklist(pages, finished, results)
         return write_study_page(pages, comparison, tables_of(run.outputs), results, facts)
+
+
+def _set_past_aside(run: _Run, plan: StudyPlan) -> None:
+    """Take away what an earlier run wrote of scans and subjects that are gone, and of steps that are not asked for."""
+    out_dir, config = run.request.out_dir, run.request.config
+    subjects = _subjects(plan.everything.scans, plan.everything.failures)
+    there = {scan.key.label for scan in plan.everything.scans} | {f"page_sub-{subject}" for subject in subjects}
+    wanted = {
+        "learning": config.fit.mm == "study",
+        "changes": config.fit.joint.enabled,
+        "linewidths": config.fit.refits.enabled,
+    }
+    for name in run.outputs.manifest().entries:
+        if (name.startswith(("sub-", "page_sub-")) and name not in there) or not wanted.get(name, True):
+            set_aside(out_dir, name)
 
 
 def _of_subjects(files: StudyFiles, subjects: Set[str]) -> StudyFiles:
@@ -273,21 +298,22 @@ def _compared(
             write_checks(out_dir, checks, plan.everything)
             write_failures(out_dir, failures)
         write_manifest(out_dir, "findings", "", written)
-        results = contents(run.outputs.manifest(), finished)
+        keys = [scan.key for scan in finished]
+        results = contents(run.outputs.manifest(), keys)
         known = [run.marks.hashes.of(path) for path in _demographics(request.bids_dir)]
         run.outputs.make(
             run.outputs.manifest(),
             "tables",
-            [results, known, without_engine(config)["design"]],
-            lambda: collect(out_dir, request.bids_dir, finished, config.design),
+            [results, known],
+            lambda: collect(out_dir, request.bids_dir, finished),
         )
-    keys = [scan.key for scan in finished]
     learned = plan.lesson.learned if plan.lesson else None
     again = {"changes": (config.fit.joint.enabled, write_scan_changes)}
     again["linewidths"] = (config.fit.refits.enabled, write_linewidths)
     for step, (wanted, write) in again.items():
         if wanted:
-            parts = [results, without_engine(config)["fit"], without_engine(config)["basis"]]
+            settings = without_engine(config)
+            parts = [results, settings["fit"], settings["basis"], run.marks.learned(learned)]
             with run.timed(step):
                 run.outputs.make(
                     run.outputs.manifest(),
@@ -300,14 +326,17 @@ def _compared(
 
 
 def compared(outputs: Outputs, config: StudyConfig) -> Comparison:
-    """Compare the groups from the tables, unless that was done with the same tables and settings."""
+    """Compare the groups from the tables, unless that was done with the same tables and settings.
+
+    What the commands ``compare`` and ``power`` made of other tables or for another design is set aside.
+    """
     out_dir = outputs.out_dir
     parts = [tables_of(outputs, ("tables", "changes", "linewidths")), without_engine(config)]
-
-    def write() -> None:
-        compare(out_dir, config)
-
-    outputs.make(outputs.manifest(), "comparison", parts, write)
+    outputs.make(outputs.manifest(), "comparison", parts, lambda: compare(out_dir, config))
+    entries = outputs.manifest().entries
+    for name in ("compare", "power"):
+        if name in entries and entries[name].fingerprint != of_measurements(out_dir, config):
+            set_aside(out_dir, name)
     return read_comparison(out_dir, config)
 
 

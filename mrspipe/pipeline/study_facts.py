@@ -1,24 +1,14 @@
 """What the words and figures of the study's page need from every scan: what was done to it, and its spectrum."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mrspipe.core.signal import ScanKey
 from mrspipe.engine import Workers
 from mrspipe.io.derivatives import read_clean, read_fit, read_levels
-from mrspipe.io.sidecars import with_sidecar
 from mrspipe.pipeline.mean_spectra import ScanSpectrum, scan_spectrum
 from mrspipe.pipeline.words import ScanFacts, scan_facts
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class AnalysedScan:
-    """A scan with results; ``sidecar`` holds the metadata of the raw scan, empty where that is not there."""
-
-    key: ScanKey
-    sidecar: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,20 +25,23 @@ Facts = Callable[[], StudyFacts]
 @dataclass(frozen=True, slots=True, eq=False)
 class _Job:
     out_dir: Path
-    scans: tuple[AnalysedScan, ...]
+    keys: tuple[ScanKey, ...]
 
 
-def study_facts(out_dir: Path, scans: Sequence[AnalysedScan], workers: Workers) -> StudyFacts:
-    """Read what was done to every scan.
+def study_facts(out_dir: Path, keys: Sequence[ScanKey], workers: Workers) -> StudyFacts:
+    """Read what was done to every scan, from its results alone: they are the same when the raw data are gone.
 
     Parameters
     ----------
     out_dir : Path
-    scans : sequence of AnalysedScan
+    keys : sequence of ScanKey
+        Scans with results.
     workers : Workers
     """
-    subjects = dict.fromkeys(scan.key.sub for scan in scans)
-    jobs = [_Job(out_dir, tuple(scan for scan in scans if scan.key.sub == subject)) for subject in subjects]
+    of_subject: dict[str, list[ScanKey]] = {}
+    for key in keys:
+        of_subject.setdefault(key.sub, []).append(key)
+    jobs = [_Job(out_dir, tuple(scans)) for scans in of_subject.values()]
     found = workers.run(_of_subject, jobs, lost=lambda _: StudyFacts())
     return StudyFacts(
         tuple(fact for one in found for fact in one.scans), tuple(spectrum for one in found for spectrum in one.spectra)
@@ -57,10 +50,9 @@ def study_facts(out_dir: Path, scans: Sequence[AnalysedScan], workers: Workers) 
 
 def _of_subject(job: _Job) -> StudyFacts:
     facts, spectra = [], []
-    for scan in job.scans:
-        fit = read_fit(job.out_dir, scan.key)
-        signal = with_sidecar(read_clean(job.out_dir, scan.key), scan.sidecar, where=scan.key.label)
-        facts.append(scan_facts(scan.key.label, signal, fit, read_levels(job.out_dir, scan.key)))
-        spectrum = scan_spectrum(scan.key, fit)
+    for key in job.keys:
+        fit = read_fit(job.out_dir, key)
+        facts.append(scan_facts(key.label, read_clean(job.out_dir, key), fit, read_levels(job.out_dir, key)))
+        spectrum = scan_spectrum(key, fit)
         spectra += [] if spectrum is None else [spectrum]
     return StudyFacts(tuple(facts), tuple(spectra))

@@ -14,6 +14,7 @@ from mrspipe.io.columns import (
     SCAN_ALTERNATIVES,
 )
 from mrspipe.io.tables import read_table, write_table
+from mrspipe.report.supporting_view import SUPPORTING
 from mrspipe.stats.associations import association_table
 from mrspipe.stats.people import people_table
 from mrspipe.stats.quality_tests import quality_cell_table, quality_test_table
@@ -66,6 +67,12 @@ def write_supporting(folder: Path, measurements: "DataFrame", ratings: "DataFram
     write_table(folder / "associations.tsv", associated, ASSOCIATIONS)
     write_table(folder / "quality_tests.tsv", quality_test_table(quality, design, config.stats), QUALITY_TESTS)
     write_table(folder / "quality_cells.tsv", quality_cell_table(quality, design), QUALITY_CELLS)
+
+
+def read_supporting(folder: Path) -> "dict[str, DataFrame]":
+    """Read those tables that the page of the study shows, by their names."""
+    paths = {name: folder / f"{name}.tsv" for name in SUPPORTING}
+    return {name: read_table(path) for name, path in paths.items() if path.exists()}
 
 
 def with_factors(quality: "DataFrame", measurements: "DataFrame", config: StudyConfig) -> "DataFrame":

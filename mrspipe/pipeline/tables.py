@@ -29,17 +29,16 @@ _FAILURES = Path("logs") / "failures"
 _SCAN_COLUMNS = ("participant_id", "session_id", "task_id", "run")
 
 
-def collect(out_dir: Path, bids_dir: Path, scans: Sequence[ScanFiles], design: Design) -> None:
-    """Write ``measurements``, ``alternatives``, ``quality`` and ``ratings`` (``.tsv``) of all scans that have results.
+def collect(out_dir: Path, bids_dir: Path, scans: Sequence[ScanFiles]) -> None:
+    """Write ``measurements``, ``alternatives`` and ``quality`` (``.tsv``) of all scans that have results.
 
-    Columns of ``participants.tsv`` and of the sessions files are joined on, so that the group analysis needs these
-    tables only.
+    Columns of ``participants.tsv`` and of the sessions files are joined on, and both are written as tables of their own
+    (``participants`` and, where there are any, ``sessions``), so that the group analysis needs these tables only.
 
     Parameters
     ----------
     out_dir, bids_dir : Path
     scans : sequence of ScanFiles
-    design : Design
     """
     import pandas as pd
 
@@ -63,11 +62,28 @@ def collect(out_dir: Path, bids_dir: Path, scans: Sequence[ScanFiles], design: D
     write_table(folder / "quality.tsv", quality_table, QUALITY)
     write_table(folder / "participants.tsv", people)
     write_table(folder / "alternatives.tsv", _alternatives(out_dir, finished), SCAN_ALTERNATIVES)
+    if not visits.empty:
+        write_table(folder / "sessions.tsv", visits)
+
+
+def write_ratings(folder: Path, design: Design) -> "DataFrame | None":
+    """Write ``ratings.tsv``, if the participants rated what the design names; gives them as they are read.
+
+    Parameters
+    ----------
+    folder : Path
+        With ``participants.tsv`` and, where there are sessions, ``sessions.tsv``.
+    design : Design
+    """
+    rated = read_table(folder / "participants.tsv")
+    if (folder / "sessions.tsv").exists():
+        rated = _joined(read_table(folder / "sessions.tsv"), rated, ["participant_id"])
     # Without sessions, a visit is the participant.
-    rated = people if visits.empty else _joined(visits, people, ["participant_id"])
     ratings = ratings_table(rated, design)
-    if ratings is not None:
-        write_table(folder / "ratings.tsv", ratings)
+    if ratings is None:
+        return None
+    write_table(folder / "ratings.tsv", ratings)
+    return read_table(folder / "ratings.tsv")
 
 
 def _alternatives(out_dir: Path, keys: Sequence[ScanKey]) -> "DataFrame":

@@ -60,6 +60,7 @@ def blinded(page: GroupPage, seed: int = 0) -> GroupPage:
         exclusions=exclusions,
         ratings=None,
         robustness=None,
+        supporting={},
         spectra=(),
         failures=tuple(_masked_failure(failure, secret) for failure in page.failures),
         why_no_test=None,

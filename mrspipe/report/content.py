@@ -226,6 +226,8 @@ class GroupPage:
         As in ``robustness.tsv``: what the contrasts give under other choices of the analysis.
     limits : mapping of metric to (mapping of verdict to float)
         Where a metric begins to make a scan doubtful or unusable.
+    supporting : mapping of str to DataFrame
+        Tables beside the contrasts by the names of their files: ``demographics``, ``associations``, ``quality_tests``.
     blinded : bool
         The groups have no names, and nothing that tells them apart is shown.
     """
@@ -259,4 +261,5 @@ class GroupPage:
     spectra: tuple[MeanSpectrum, ...] = ()
     robustness: "DataFrame | None" = None
     limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    supporting: "Mapping[str, DataFrame]" = field(default_factory=dict)
     blinded: bool = False

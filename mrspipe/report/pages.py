@@ -19,6 +19,7 @@ from mrspipe.report.group_figures import GroupFigure, group_figures
 from mrspipe.report.group_view import exclusion_view, sample_row, subject_columns, subject_rows
 from mrspipe.report.spelling import MISSING, words
 from mrspipe.report.subject_view import drawing, scan_view
+from mrspipe.report.supporting_view import supporting_view
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -72,6 +73,7 @@ def write_group_page(path: Path, page: GroupPage, figures: Sequence[GroupFigure]
         confidence=f"{page.confidence_pct:g}",
         cells=subject_columns(page),
         subjects=subject_rows(page),
+        supporting=supporting_view(page),
         exclusions=exclusion_view(page),
         failures=_failures(page.failures),
     )  # fmt: skip

@@ -1,7 +1,8 @@
 """The fit of a spectrum as a drawing that can be zoomed: complete as it stands, and the page's script adds the rest.
 
 Each panel is an inner ``<svg>`` that stretches its curves; what is seen of it is its ``viewBox``, so that zooming is
-a change of four numbers. A unit to the right is 0.001 ppm down, a unit downwards 1/10000 of the data's range.
+a change of four numbers. A unit to the right is 0.001 ppm down, a unit downwards 1/10000 of the data's range. Points
+that a line between their neighbours gives as well, to a tenth of a pixel, are left out: smooth curves need few.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,6 +10,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mrspipe.core.arrays import FloatArray
 from mrspipe.core.results import SUMS, FitResult
@@ -21,6 +23,8 @@ _WIDTH, _LEFT, _RIGHT = 960, 74, 14
 _RESIDUAL, _MAIN, _ROW, _AXIS = 64, 330, 40, 44
 _UNITS, _UNITS_PER_PPM = 10000, 1000
 _MARGIN = 0.04
+# How far a curve may be from its points, in pixels of the page.
+_TOLERANCE_PX = 0.1
 # Curves of the main panel: class, name, whether it is shown at first.
 _WHOLE = (("data", "Data", True), ("fit", "Fit", True), ("baseline", "Baseline", True), ("mm", "Macromolecules", True))
 _SHOWN_AT_FIRST = ("Glu", "Gln")
@@ -108,7 +112,7 @@ def _rows(ppm: FloatArray, parts: dict[str, FloatArray], rows: Sequence[str]) ->
         part, size = parts[name], sizes[name]
         gain = int(2 ** np.clip(np.floor(np.log2(unit / size)), 0, 6)) if size > 0 else 1
         colour = list(parts).index(name) % 4
-        path = _path(ppm, gain * part, 1.04 * unit, 1.14 * unit, f"part part-{colour}", "")
+        path = _path(ppm, gain * part, 1.04 * unit, 1.14 * unit, f"part part-{colour}", "", pixels=_ROW)
         label = name if gain == 1 else f"{name} ×{gain}"
         yield _panel(_RESIDUAL + _MAIN + place * _ROW, _ROW, label, path, inner=_UNITS)
 
@@ -130,18 +134,41 @@ def _panel(
 
 
 def _path(
-    ppm: FloatArray, values: FloatArray, top: float, span: float, kind: str, name: str, *, hidden: bool = False
-) -> str:
+    ppm: FloatArray, values: FloatArray, top: float, span: float, kind: str, name: str, *, hidden: bool = False,
+    pixels: int = _MAIN,
+) -> str:  # fmt: skip
+    """Draw a curve; ``pixels`` is the height on the page of the range of its values, of 10000 units."""
     known = np.isfinite(values)
     if not known.any():
         # A fit that the data do not determine has no curves.
         return ""
-    x = np.round((PPM_RANGE[1] - ppm[known][::-1]) * _UNITS_PER_PPM).astype(int)
-    y = np.round((top - values[known][::-1]) / span * _UNITS).astype(int)
+    at, height = (PPM_RANGE[1] - ppm[known][::-1]) * _UNITS_PER_PPM, (top - values[known][::-1]) / span * _UNITS
+    needed = _needed(at, height, _TOLERANCE_PX / pixels * _UNITS)
+    x, y = (np.round(places[needed]).astype(int) for places in (at, height))
     steps = " ".join(f"{dx} {dy}" for dx, dy in zip(np.diff(x).tolist(), np.diff(y).tolist(), strict=True))
     data = f' data-curve="{escape(name)}"' if name else ""
     steps = steps.replace(" -", "-")
     return f'<path class="{kind}"{data}{" hidden" if hidden else ""} d="M{x[0]} {y[0]}l{steps}"/>'
+
+
+def _needed(x: FloatArray, y: FloatArray, tolerance: float) -> NDArray[np.bool_]:
+    """Tell which points must stay, so that the lines between them are no further than ``tolerance`` above or below any.
+
+    The point that is furthest from the line between two that stay has to stay, too, until none is too far.
+    """
+    keep = np.zeros(x.size, dtype=bool)
+    keep[[0, -1]] = True
+    spans = [(0, x.size - 1)]
+    while spans:
+        first, last = spans.pop()
+        between = slice(first + 1, last)
+        line = y[first] + (x[between] - x[first]) * (y[last] - y[first]) / ((x[last] - x[first]) or 1.0)
+        away = np.abs(y[between] - line)
+        if away.size and away.max() > tolerance:
+            middle = first + 1 + int(np.argmax(away))
+            keep[middle] = True
+            spans += [(first, middle), (middle, last)]
+    return keep
 
 
 def _axis(y: int) -> str:

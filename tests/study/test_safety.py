@@ -11,6 +11,7 @@ import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from study_helpers import edit, request
 
@@ -164,6 +165,20 @@ def test_an_empty_file_costs_its_scan(study, tmp_path, name, code):
     (study / "sub-01" / "mrs" / f"sub-01_{name}").write_bytes(b"")
     summary = analyse_study(only("01", study, tmp_path / "out"), levels=("participant",))
     assert [(failure.entities["sub"], failure.code) for failure in summary.failures] == [("01", code)]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["svs", "mrsref"])
+def test_a_sample_that_is_no_number_costs_its_scan_and_no_other(study, tmp_path, name, bad):
+    path = study / "sub-01" / "mrs" / f"sub-01_{name}.nii.gz"
+    content = header_of(path)
+    # The last sample, complex64: its imaginary part.
+    content[-4:] = struct.pack("<f", bad)
+    path.write_bytes(gzip.compress(content))
+    both = replace(only("01", study, tmp_path / "out"), selection=Selection(participants=("01", "02")))
+    summary = analyse_study(both, levels=("participant",))
+    assert [(f.entities["sub"], f.code) for f in summary.failures] == [("01", "not-finite")]
+    assert summary.failures[0].message == f"sub-01_{name}.nii.gz: The signal holds values that are not finite."
 
 
 def test_an_empty_table_of_participants_is_named(study):
