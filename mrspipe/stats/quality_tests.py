@@ -12,6 +12,7 @@ from mrspipe.stats.design import ContrastSettings, Design, StatsSettings
 from mrspipe.stats.factors import Factor, labels
 from mrspipe.stats.model_columns import model_data
 from mrspipe.stats.models import MixedModel, mixed_model
+from mrspipe.stats.questions import groups_without_arm
 from mrspipe.stats.samples import Sample, select
 
 if TYPE_CHECKING:
@@ -85,12 +86,7 @@ def _usable(quality: "DataFrame") -> "DataFrame":
 
 def _parts(quality: "DataFrame", design: Design) -> list[tuple[Design, str]]:
     """Give designs whose factors can be crossed, and the factor that the terms of interest have (empty: all terms)."""
-    group, arm = design.group, design.arm
-    if group is None or arm is None or not {group.column, arm.column} <= set(quality.columns):
-        return [(design, "")]
-    groups, is_in_arm = labels(quality[group.column]), labels(quality[arm.column]) != ""
-    with_arms = [level for level in (group.control, group.patient) if is_in_arm[groups == level].any()]
-    if len(with_arms) != 1:
+    if not groups_without_arm(quality, design):
         return [(design, "")]
     return [(design.model_copy(update={"arm": None}), ""), (design.model_copy(update={"group": None}), "arm")]
 
