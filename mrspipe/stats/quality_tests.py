@@ -67,16 +67,21 @@ def quality_cell_table(quality: "DataFrame", design: Design) -> "DataFrame":
     usable = _usable(quality)
     factors = [factor for factor in design.factors if factor.column in usable.columns]
     spelled = {factor.column: labels(usable[factor.column]) for factor in factors}
+    # Who is in no arm has a cell too.
+    armless = groups_without_arm(quality, design)
+    levels_of = [(*factor.levels, "") if armless and factor.name == "arm" else factor.levels for factor in factors]
+    cells = [cell for cell in itertools.product(*levels_of) if not armless or ("" in cell) == (armless[0] in cell)]
     rows: list[_Row] = []
     for metric in (name for name in METRICS if name in usable.columns):
-        for levels in itertools.product(*(factor.levels for factor in factors)):
+        for levels in cells:
             chosen = np.full(len(usable), True)
             for factor, level in zip(factors, levels, strict=True):
                 chosen &= (spelled[factor.column] == level).to_numpy()
             values = usable[metric][chosen].dropna()
+            words = ", ".join(level or "no arm" for level in levels)
             sd = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
             mean = float(values.mean()) if len(values) else float("nan")
-            rows.append(dict(zip(CELL_COLUMNS, (metric, ", ".join(levels), len(values), mean, sd), strict=True)))
+            rows.append(dict(zip(CELL_COLUMNS, (metric, words, len(values), mean, sd), strict=True)))
     return pd.DataFrame(rows, columns=list(CELL_COLUMNS))
 
 
