@@ -176,11 +176,13 @@ def test_who_left_has_no_image_of_the_session_missed(tmp_path):
 
 def test_the_preflight_has_no_doubt_about_images_of_another_session(tmp_path):
     from mrspipe.config import load_config
+    from mrspipe.engine import Workers
     from mrspipe.pipeline.preflight import check_scans
 
     recipe = SUPPRESSED.model_copy(update={"sessions": ("1", "2"), "groups": (Group(n=1),)})
     root = write_study(recipe, tmp_path / "study", level="averaged")
-    checks = check_scans(find_scans(root), load_config("pre_post"))
+    with Workers(1) as here:
+        checks = check_scans(find_scans(root), load_config("pre_post"), here)
     assert len(checks.reports) == 2
     assert "anatomy-other-session" not in {finding.code for finding in checks.findings}
 
