@@ -161,7 +161,9 @@ def power_rows(
 
 def _cases(design: Design) -> Iterator[_Case]:
     group, condition, treatment, time = design.group, design.condition, design.treatment, design.time
-    held: dict[FactorName, str] = {f.name: f.reference for f in design.factors if f.name != "group"}
+    # At the first time nobody in an arm has had a treatment yet.
+    free = {"group", "arm"} if time else {"group"}
+    held: dict[FactorName, str] = {f.name: f.reference for f in design.factors if f.name not in free}
     place = f" ({', '.join(held.values())})" if held else ""
     visits = 2 if treatment or time else 1
     halved = Weights(1, 1 / visits, 1, 1 / visits)

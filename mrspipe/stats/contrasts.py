@@ -22,7 +22,7 @@ from mrspipe.stats.other_tests import by_ranks, by_resampling, weighted
 from mrspipe.stats.questions import resolve_contrasts
 from mrspipe.stats.ratings import floor_note
 from mrspipe.stats.rows import as_measured, measurement_rows, without_doubtful
-from mrspipe.stats.samples import Sample, codes_of, differences, level_of, per_subject, select
+from mrspipe.stats.samples import Sample, code_column, codes_of, differences, level_of, per_subject, select
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -204,7 +204,20 @@ def _mixed(sample: Sample, design: Design, contrast: ContrastSettings, settings:
     if "treatment" in (contrast.compare or ()) and not design.period:
         note = f"The design names no period: a difference between the visits is not in the model. {result.note}"
         result = replace(result, note=note.strip())
+    if thin := _thin_levels(sample, contrast, settings):
+        result = replace(result, note=f"{thin} {result.note}".strip())
     return Outcome(f"mixed model: {data.formula} + {random}; REML, Kenward-Roger", sample, result)
+
+
+def _thin_levels(sample: Sample, contrast: ContrastSettings, settings: StatsSettings) -> str:
+    """Say which levels that are averaged over, with equal weights, hardly anybody has: too much rests on those."""
+    said = []
+    for factor in (one for one in sample.factors if one.name not in (contrast.compare or ())):
+        for code in sorted(set(sample.rows[code_column(factor)])):
+            n = sample.n_at({factor.name: code})
+            if n < settings.min_per_group:
+                said.append(f"{n} with {factor.column} {level_of(factor, code)}")
+    return f"Averaged over levels that few participants have ({', '.join(said)}): not to be relied on." if said else ""
 
 
 def _mean(sample: Sample, design: Design, contrast: ContrastSettings, settings: StatsSettings) -> Outcome:

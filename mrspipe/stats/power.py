@@ -28,6 +28,8 @@ from mrspipe.core.arrays import FloatArray
 
 COMPONENTS = ("subject", "visit", "condition", "residual")
 _MAX_N = 1_000_000
+# Noncentrality from which the tail at the other side is below 2e-12.
+_FAR = 7.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +105,10 @@ def welch_power(effect: float, sds: tuple[float, float], n: tuple[float, float],
 
 
 def _power(ncp: float, df: float, alpha: float) -> float:
-    limit = float(stats.t.ppf(1 - alpha / 2, df))
-    # The distribution is not computed (NaN) far out on the wrong side, where nothing of it is left.
-    wrong_side = stats.nct.cdf(-limit, df, abs(ncp))
-    return float(stats.nct.sf(limit, df, abs(ncp)) + (wrong_side if wrong_side == wrong_side else 0.0))
+    limit, ncp = float(stats.t.ppf(1 - alpha / 2, df)), abs(ncp)
+    # A t below zero needs a normal deviate below -ncp; scipy's value of so small a tail may be missing.
+    other_side = float(stats.nct.cdf(-limit, df, ncp)) if ncp < _FAR else 0.0
+    return float(stats.nct.sf(limit, df, ncp)) + other_side
 
 
 def equivalence_power(bound: float, sd: float, n: float, alpha: float, *, effect: float = 0.0) -> float:

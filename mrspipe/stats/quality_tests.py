@@ -12,6 +12,7 @@ from mrspipe.stats.design import ContrastSettings, Design, StatsSettings
 from mrspipe.stats.factors import Factor, labels
 from mrspipe.stats.model_columns import model_data
 from mrspipe.stats.models import MixedModel, mixed_model
+from mrspipe.stats.questions import groups_without_arm
 from mrspipe.stats.samples import Sample, select
 
 if TYPE_CHECKING:
@@ -66,16 +67,21 @@ def quality_cell_table(quality: "DataFrame", design: Design) -> "DataFrame":
     usable = _usable(quality)
     factors = [factor for factor in design.factors if factor.column in usable.columns]
     spelled = {factor.column: labels(usable[factor.column]) for factor in factors}
+    # Who is in no arm has a cell too.
+    armless = groups_without_arm(quality, design)
+    levels_of = [(*factor.levels, "") if armless and factor.name == "arm" else factor.levels for factor in factors]
+    cells = [cell for cell in itertools.product(*levels_of) if not armless or ("" in cell) == (armless[0] in cell)]
     rows: list[_Row] = []
     for metric in (name for name in METRICS if name in usable.columns):
-        for levels in itertools.product(*(factor.levels for factor in factors)):
+        for levels in cells:
             chosen = np.full(len(usable), True)
             for factor, level in zip(factors, levels, strict=True):
                 chosen &= (spelled[factor.column] == level).to_numpy()
             values = usable[metric][chosen].dropna()
+            words = ", ".join(level or "no arm" for level in levels)
             sd = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
             mean = float(values.mean()) if len(values) else float("nan")
-            rows.append(dict(zip(CELL_COLUMNS, (metric, ", ".join(levels), len(values), mean, sd), strict=True)))
+            rows.append(dict(zip(CELL_COLUMNS, (metric, words, len(values), mean, sd), strict=True)))
     return pd.DataFrame(rows, columns=list(CELL_COLUMNS))
 
 
@@ -85,12 +91,7 @@ def _usable(quality: "DataFrame") -> "DataFrame":
 
 def _parts(quality: "DataFrame", design: Design) -> list[tuple[Design, str]]:
     """Give designs whose factors can be crossed, and the factor that the terms of interest have (empty: all terms)."""
-    group, arm = design.group, design.arm
-    if group is None or arm is None or not {group.column, arm.column} <= set(quality.columns):
-        return [(design, "")]
-    groups, is_in_arm = labels(quality[group.column]), labels(quality[arm.column]) != ""
-    with_arms = [level for level in (group.control, group.patient) if is_in_arm[groups == level].any()]
-    if len(with_arms) != 1:
+    if not groups_without_arm(quality, design):
         return [(design, "")]
     return [(design.model_copy(update={"arm": None}), ""), (design.model_copy(update={"group": None}), "arm")]
 

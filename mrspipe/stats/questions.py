@@ -26,7 +26,8 @@ def default_contrasts(design: Design, table: "DataFrame | None" = None) -> tuple
     ----------
     design : Design
     table : DataFrame, optional
-        Measurements; interactions of factors whose levels all occur in it, but not together, are left out.
+        Measurements; interactions of factors whose levels all occur in it, but not together, are left out, and where
+        one group alone is in arms, what would be asked of its arms twice.
 
     Returns
     -------
@@ -35,7 +36,10 @@ def default_contrasts(design: Design, table: "DataFrame | None" = None) -> tuple
     made = [*_group(design), *_arm(design), *_changes(design), *_treatment(design), *_ratings(design)]
     if not made:
         made = [_contrast("mean", (), "mean", question="How high is it in this group?", primary=True)]
-    return tuple(one for one in made if table is None or _crossed(design, one, table))
+    if table is None:
+        return tuple(made)
+    armless = groups_without_arm(table, design)
+    return tuple(one for one in made if _crossed(design, one, table) and not (armless and _of_arms_in_patients(one)))
 
 
 def resolve_contrasts(
@@ -310,6 +314,28 @@ def _ratings(design: Design) -> Iterator[ContrastSettings]:
     # At a floor the groups have very different variances, which a mixed model would take for equal.
     both: tuple[FactorName, ...] = ("group", "condition")
     yield _contrast(f"{name}-group-by-{active}", both, "welch", of="ratings", within=held, question=ask)
+
+
+def groups_without_arm(table: "DataFrame", design: Design) -> tuple[str, ...]:
+    """Give the group of whom nobody is in an arm, such as controls who get no treatment; empty where there is none.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Scans, or participants.
+    design : Design
+    """
+    group, arm = design.group, design.arm
+    if group is None or arm is None or not {group.column, arm.column} <= set(table.columns):
+        return ()
+    spelled, is_in_arm = labels(table[group.column]), labels(table[arm.column]) != ""
+    both = (group.control, group.patient)
+    found = tuple(one for one in both if (spelled == one).any() and not is_in_arm[spelled == one].any())
+    return found if len(found) == 1 else ()
+
+
+def _of_arms_in_patients(contrast: ContrastSettings) -> bool:
+    return "arm" in (contrast.compare or ()) and "group" in contrast.within
 
 
 def _crossed(design: Design, contrast: ContrastSettings, table: "DataFrame") -> bool:

@@ -18,7 +18,7 @@ from mrspipe.core.errors import AnalysisError
 from mrspipe.stats.design import SEQUENCE_COLUMN, ContrastSettings, Design
 from mrspipe.stats.factors import Factor, labels
 from mrspipe.stats.identify import in_order, refuse_confounded
-from mrspipe.stats.questions import factors_of
+from mrspipe.stats.questions import factors_of, groups_without_arm
 from mrspipe.stats.rows import SCAN_COLUMNS, is_usable, reasons_in
 
 if TYPE_CHECKING:
@@ -160,10 +160,10 @@ def _needed(table: "DataFrame", design: Design) -> "DataFrame":
 def _armless(
     rows: "DataFrame", design: Design, contrast: ContrastSettings, groups: tuple[str, ...] | None = None
 ) -> tuple["DataFrame", tuple[str, ...]]:
-    """Sort out the groups of whom nobody is in an arm, such as controls who get no treatment.
+    """Sort out the group of whom nobody is in an arm.
 
-    They are no part of a comparison of the arms, or of what is asked at one arm; unless the group is compared or held
-    there: then all of them count.
+    It is no part of a comparison of the arms, or of what is asked at one arm; unless the group is compared or held
+    there: then all of it counts.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def _armless(
     design : Design
     contrast : ContrastSettings
     groups : tuple of str, optional
-        Those groups, where they are known; by default they are looked for in `rows`.
+        That group, where it is known; by default it is looked for in `rows`.
 
     Raises
     ------
@@ -181,12 +181,9 @@ def _armless(
     group, arm = design.group, design.arm
     if group is None or arm is None or not {group.column, arm.column} <= set(rows.columns):
         return rows, ()
-    spelled, is_in_arm = labels(rows[group.column]), labels(rows[arm.column]) != ""
     if groups is None:
-        both = (group.control, group.patient)
-        groups = tuple(one for one in both if (spelled == one).any() and not is_in_arm[spelled == one].any())
-        groups = groups if len(groups) == 1 else ()
-    is_outside = spelled.isin(groups)
+        groups = groups_without_arm(rows, design)
+    is_outside = labels(rows[group.column]).isin(groups)
     compared = contrast.compare or ()
     if groups and {"group", "arm"} <= set(compared):
         text = f"Nobody with {group.column} '{groups[0]}' is in an arm: the arms are of one group alone."

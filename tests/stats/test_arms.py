@@ -214,6 +214,9 @@ def test_arms_of_one_group_have_no_interaction_with_the_group(untreated):
     found = [one.name for one in default_contrasts(design, untreated)]
     assert "group-by-riluzole-by-after" not in found
     assert {"patients-controls", "riluzole-by-after"} <= set(found)
+    # The arms are of the patients anyway.
+    assert "riluzole-by-after-patients" in names(design)
+    assert "riluzole-by-after-patients" not in found
     row = computed(untreated, design, "group-by-riluzole-by-after")
     assert "Nobody with group 'HC' is in an arm" in row["note"]
     assert np.isnan(row["p"])

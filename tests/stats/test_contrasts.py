@@ -419,3 +419,15 @@ def test_the_share_of_ratings_at_the_floor_is_told_for_each_cell(design, study, 
     assert not table.drop(index=["craving", "craving-group-by-cue"])["note"].str.contains("floor").any()
     below = contrast_table(study, design, (), ratings=ratings_table(rated.assign(craving_cue=-1.0), design))
     assert "is below the floor 0" in below.set_index("contrast").loc["craving", "note"]
+
+
+def test_a_level_that_is_averaged_over_and_few_have_is_told(study):
+    design = Design(
+        condition={"entity": "task", "control": "neutral", "active": "cue"},
+        time={"entity": "session", "levels": ["1", "2"]},
+    )
+    few = study[(study["session_id"] == "ses-1") | study["participant_id"].isin(["sub-01", "sub-02", "sub-03"])]
+    asked = (ContrastSettings(name="cue-baseline-visits"),)
+    note = contrast_table(few, design, asked)["note"].iloc[0]
+    assert "Averaged over levels that few participants have (3 with session_id 2)" in note
+    assert "few participants" not in contrast_table(study, design, asked)["note"].iloc[0]

@@ -104,3 +104,22 @@ def test_welch_power_of_unequal_groups_is_that_of_simulated_tests():
     expected = welch_power(0.9, (1.5, 0.8), (12, 30), 0.05)
     # Four binomial errors, and what the approximate degrees of freedom leave.
     assert float(np.mean(p < 0.05)) == pytest.approx(expected, abs=4 * 0.5 / math.sqrt(n_tests) + 0.005)
+
+
+@pytest.mark.parametrize("df", [1, 2, 5, 25, 50, 200])
+def test_power_is_known_for_any_effect_and_rises_with_it(df):
+    effects = np.linspace(0, 60, 241)
+    power = [paired_power(effect / np.sqrt(df + 1), 1.0, df + 1, 0.05) for effect in effects]
+    assert np.isfinite(power).all()
+    assert (np.diff(power) > -1e-11).all()
+    # The mean of phi(effect - limit * s) over the distribution of s, which the t statistic is divided by.
+    limit = stats.t.ppf(0.975, df)
+    for effect in (6.9, 7.1, 15.0):
+        s = np.sqrt(stats.chi2.ppf((np.arange(20_000) + 0.5) / 20_000, df) / df)
+        expected = np.mean(stats.norm.cdf(effect - limit * s))
+        assert paired_power(effect / np.sqrt(df + 1), 1.0, df + 1, 0.05) == pytest.approx(expected, abs=2e-5)
+
+
+def test_the_smallest_effect_of_three_participants_at_a_strict_level_is_found():
+    found = detectable_effect(lambda effect: paired_power(effect, 1.0, 3, 1e-4), 0.5, 0.99)
+    assert paired_power(found, 1.0, 3, 1e-4) == pytest.approx(0.99, abs=1e-6)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mrspipe.config import StudyConfig, config_toml, load_config
+from mrspipe.config import StudyConfig, bundled, config_toml, load_config
 from mrspipe.core.errors import ConfigError, InputError
 from mrspipe.io.tables import read_table, write_table
 from mrspipe.pipeline.power import PowerRequest, power_rows, study_power
@@ -15,7 +15,7 @@ from mrspipe.stats.design import Design
 from mrspipe.stats.power import paired_power
 from mrspipe.synth.cohort import draw_cohort
 from mrspipe.synth.concentrations import study_tables
-from mrspipe.synth.recipe import Crossover, Effect, Group, Level, Recipe
+from mrspipe.synth.recipe import Crossover, Effect, Group, Level, Recipe, load_recipe
 
 # Participant, visit, scan; and how participants differ in their response to film and drug, in mM.
 SUBJECT, SESSION, SCAN, CUE, NAC = 0.95, 0.45, 0.75, 0.50, 0.40
@@ -151,3 +151,15 @@ def test_simulated_studies_find_the_smallest_effect_as_often_as_promised(name, e
     ]
     # Three binomial errors, and 3 % for what the variances of 400 participants and small samples leave open.
     assert np.mean(found) == pytest.approx(0.8, abs=3 * 0.4 / math.sqrt(n_tests) + 0.03)
+
+
+def test_controls_without_an_arm_are_counted_where_the_groups_are_compared():
+    recipe = load_recipe(bundled("synthetic_data", "depression_riluzole"))
+    cohort = draw_cohort(recipe, seed=5)
+    table = study_tables(cohort, recipe, seed=5, metabolites=("Glu",), quantities=("molar",)).measurements
+    row = next(
+        row for row in power_rows(table, load_config("depression_riluzole")) if row["test"] == "patients-controls"
+    )
+    usable = table[table["included"] & (table["session_id"] == "ses-pre")].groupby("group").size()
+    assert (row["n_reference"], row["n_other"]) == (usable["HC"], usable["MDD"])
+    assert usable["MDD"] > 20
