@@ -17,8 +17,9 @@ from mrspipe.io.file_hashes import FileHashes
 from mrspipe.io.locks import locked
 from mrspipe.io.manifest import read_entry, write_manifest
 from mrspipe.io.rows import keys_of
-from mrspipe.io.tables import read_json
+from mrspipe.io.tables import read_json, read_table
 from mrspipe.pipeline.group import Comparison, read_comparison
+from mrspipe.pipeline.labels import refuse_labels_not_in
 from mrspipe.pipeline.outputs import Outputs, results_of
 from mrspipe.pipeline.pages import (
     BLIND_DIR,
@@ -63,6 +64,8 @@ def compare_again(out_dir: Path, config: str | None) -> StudySummary:
         before = load_config(out_dir / "config.toml")
         kept = {name: getattr(settings, name) for name in ("design", "contrast", "stats", "robustness")}
         settings = before.model_copy(update=kept | {"title": settings.title or before.title})
+    table = out_dir / "group" / "measurements.tsv"
+    refuse_labels_not_in(read_table(table), settings.design, where=str(table))
     with locked(out_dir, None):
         if config is not None:
             _write_settings(out_dir, settings)
