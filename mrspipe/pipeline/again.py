@@ -64,8 +64,8 @@ def compare_again(out_dir: Path, config: str | None) -> StudySummary:
         before = load_config(out_dir / "config.toml")
         kept = {name: getattr(settings, name) for name in ("design", "contrast", "stats", "robustness")}
         settings = before.model_copy(update=kept | {"title": settings.title or before.title})
-        table = out_dir / "group" / "measurements.tsv"
-        refuse_labels_not_in(read_table(table), settings.design, where=str(table))
+    table = out_dir / "group" / "measurements.tsv"
+    refuse_labels_not_in(read_table(table), settings.design, where=str(table))
     with locked(out_dir, None):
         if config is not None:
             _write_settings(out_dir, settings)

@@ -8,16 +8,16 @@ from typing import Any
 from mrspipe.config import StudyConfig
 from mrspipe.core.errors import MrspipeError
 from mrspipe.core.signal import ScanKey, Signal
-from mrspipe.engine import Workers, counted
+from mrspipe.engine import Workers
 from mrspipe.fit.dynamic import Change, fit_jointly
 from mrspipe.fit.learning import LearnedMacromolecules
 from mrspipe.io.columns import CHANGES, SCAN_CHANGES, SPECTRUM_CHANGES, Descriptions
 from mrspipe.io.derivatives import read_clean
 from mrspipe.io.tables import table_of, write_table
 from mrspipe.pipeline.basis import basis_for
+from mrspipe.pipeline.kept_rows import KeptRows, Row
 
 Cells = Mapping[str, Any]
-Row = dict[str, Any]
 # Metabolites and sums whose changes are reported, where they were fitted.
 _REPORTED = ("Glu", "Gln", "Glx", "tNAA", "tCho", "Ins", "GABA", "GSH")
 
@@ -47,7 +47,7 @@ def write_spectrum_changes(
 
 
 def write_scan_changes(
-    out_dir: Path,
+    kept: KeptRows,
     keys: Sequence[ScanKey],
     config: StudyConfig,
     learned: LearnedMacromolecules | None,
@@ -58,19 +58,13 @@ def write_scan_changes(
 
     A subject whose spectra cannot be fitted together has no rows; what is wrong with a scan is among the failures.
     """
-    of_subject: dict[str, list[ScanKey]] = {}
-    for key in keys:
-        of_subject.setdefault(key.sub, []).append(key)
-    jobs = [
-        SubjectJob(
-            tuple(_cells(key) for key in scans), tuple(read_clean(out_dir, key) for key in scans), config, learned
-        )
-        for scans in of_subject.values()
-        if len(scans) > 1
-    ]
-    done = counted(progress, "Changes", len(jobs))
-    found = workers.run(_changes_or_none, jobs, lost=lambda _: [], done=done)
-    _write(out_dir / "group" / "changes.tsv", [row for rows in found for row in rows], SCAN_CHANGES)
+
+    def job(scans: tuple[ScanKey, ...]) -> SubjectJob:
+        signals = tuple(read_clean(kept.out_dir, key) for key in scans)
+        return SubjectJob(tuple(_cells(key) for key in scans), signals, config, learned)
+
+    rows = kept.of_subjects(keys, job, _changes_or_none, workers, progress)
+    _write(kept.out_dir / "group" / "changes.tsv", rows, SCAN_CHANGES)
 
 
 def _write(path: Path, rows: Sequence[Row], names: Descriptions) -> None:
@@ -88,6 +82,8 @@ def _cells(key: ScanKey) -> Cells:
 
 
 def _changes_or_none(job: SubjectJob) -> list[Row]:
+    if len(job.signals) < 2:
+        return []
     try:
         return _changes(job)
     except MrspipeError:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from mrspipe.config import StudyConfig
 from mrspipe.core.errors import MrspipeError
 from mrspipe.core.results import Concentration, FitResult
 from mrspipe.core.signal import ScanKey
-from mrspipe.engine import Progress, Workers, counted
+from mrspipe.engine import Progress, Workers
 from mrspipe.fit.learning import LearnedMacromolecules
 from mrspipe.fit.refits import broadened
 from mrspipe.fit.spectrum import fit_spectrum
@@ -20,8 +19,8 @@ from mrspipe.io.derivatives import read_clean, read_fit, read_levels, read_quali
 from mrspipe.io.rows import scan_columns
 from mrspipe.io.tables import table_of, write_table
 from mrspipe.pipeline.basis import basis_for
+from mrspipe.pipeline.kept_rows import KeptRows, Row
 
-Row = dict[str, Any]
 CHOICE = "lines of a participant equally broad"
 
 
@@ -36,7 +35,7 @@ class ParticipantJob:
 
 
 def write_linewidths(
-    out_dir: Path,
+    kept: KeptRows,
     keys: Sequence[ScanKey],
     config: StudyConfig,
     learned: LearnedMacromolecules | None,
@@ -47,7 +46,8 @@ def write_linewidths(
 
     Parameters
     ----------
-    out_dir : Path
+    kept : KeptRows
+        Of the output folder.
     keys : sequence of ScanKey
         Scans with results.
     config : StudyConfig
@@ -55,15 +55,14 @@ def write_linewidths(
     workers : Workers
     progress : callable
     """
-    of_participant: dict[str, list[ScanKey]] = {}
-    for key in keys:
-        of_participant.setdefault(key.sub, []).append(key)
-    jobs = [ParticipantJob(out_dir, tuple(scans), config, learned) for scans in of_participant.values()]
-    if all(len(job.keys) < 2 for job in jobs):
-        jobs = []  # Nothing to match.
-    found = workers.run(_matched, jobs, lost=lambda _: [], done=counted(progress, "Line widths", len(jobs)))
-    rows = [row for rows in found for row in rows]
-    write_table(out_dir / "group" / "linewidths.tsv", table_of(rows, SCAN_ALTERNATIVES), SCAN_ALTERNATIVES)
+
+    def job(scans: tuple[ScanKey, ...]) -> ParticipantJob:
+        return ParticipantJob(kept.out_dir, scans, config, learned)
+
+    # Where every participant has one scan, there is nothing to match.
+    several = len({key.sub for key in keys}) < len(keys)
+    rows = kept.of_subjects(keys if several else (), job, _matched, workers, progress)
+    write_table(kept.out_dir / "group" / "linewidths.tsv", table_of(rows, SCAN_ALTERNATIVES), SCAN_ALTERNATIVES)
 
 
 def _matched(job: ParticipantJob) -> list[Row]:

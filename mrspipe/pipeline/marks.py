@@ -47,6 +47,10 @@ class Marks:
             self._learned, self._learned_mark = learned, fingerprint(to_json(learned))
         return self._learned_mark
 
+    def refits(self, learned: LearnedMacromolecules | None) -> str:
+        """Fingerprint of what other fits of the preprocessed spectra depend on, apart from these."""
+        return fingerprint(self.learning_settings, self.learned(learned))
+
     def learning(self, scan: ScanFiles) -> str:
         """Fingerprint of what a scan teaches: its samples and metadata, not the images of the brain."""
         return self._guarded(scan, images=(scan.metabolites, scan.water))

@@ -59,7 +59,8 @@ class Outputs:
             return manifest.entries[name]
         with recorded() as written:
             write()
-        return write_manifest(self.out_dir, name, mark, written)
+        results = [path for path in written if path.relative_to(self.out_dir).parts[0] != _NOT_OUTPUTS]
+        return write_manifest(self.out_dir, name, mark, results)
 
 
 def results_of(manifest: Manifest, scans: Iterable[ScanKey]) -> dict[str, ManifestEntry]:

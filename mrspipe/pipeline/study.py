@@ -15,15 +15,18 @@ from time import perf_counter
 from mrspipe import __version__
 from mrspipe.config import StudyConfig, config_toml
 from mrspipe.core.results import Failure
+from mrspipe.core.signal import ScanKey
 from mrspipe.engine import EngineSettings, Workers
 from mrspipe.io.atomic import atomic_write_text, recorded
 from mrspipe.io.bids import ScanFiles, StudyFiles
 from mrspipe.io.derivatives import write_dataset_description
+from mrspipe.io.digests import fingerprint
 from mrspipe.io.locks import locked
 from mrspipe.io.manifest import set_aside, write_manifest
 from mrspipe.io.tables import MISSING
 from mrspipe.pipeline.changes import write_scan_changes
 from mrspipe.pipeline.group import Comparison, compare, read_comparison
+from mrspipe.pipeline.kept_rows import KeptRows
 from mrspipe.pipeline.learning import learn
 from mrspipe.pipeline.linewidths import write_linewidths
 from mrspipe.pipeline.marks import Marks, of_measurements, relative, without_engine
@@ -310,16 +313,20 @@ def _compared(
     learned = plan.lesson.learned if plan.lesson else None
     again = {"changes": (config.fit.joint.enabled, write_scan_changes)}
     again["linewidths"] = (config.fit.refits.enabled, write_linewidths)
+    refits = run.marks.refits(learned)
+
+    def mark(some: Sequence[ScanKey]) -> str:
+        return fingerprint(refits, {key.label: results[key.label] for key in some})
+
     for step, (wanted, write) in again.items():
         if wanted:
-            settings = without_engine(config)
-            parts = [results, settings["fit"], settings["basis"], run.marks.learned(learned)]
+            kept = KeptRows(out_dir, step, mark)
             with run.timed(step):
                 run.outputs.make(
                     run.outputs.manifest(),
                     step,
-                    parts,
-                    partial(write, out_dir, keys, config, learned, run.workers, run.progress),
+                    [refits, results],
+                    partial(write, kept, keys, config, learned, run.workers, run.progress),
                 )
     with run.timed("comparison"):
         return compared(run.outputs, config)

@@ -216,6 +216,10 @@ def _spectra(page: GroupPage) -> Iterator[GroupFigure]:
 # Choices of the analysis
 
 
+# One row of the drawing holds them all: who was left out is in the figure's data.
+_LEAVE_ONE_OUT = "leave one out"
+
+
 def _choices(page: GroupPage) -> Iterator[GroupFigure]:
     for contrast in split_contrasts(page)[0]:
         found = specifications(page, contrast)
@@ -238,25 +242,49 @@ def _choices(page: GroupPage) -> Iterator[GroupFigure]:
             "effect",
             "p",
         )
+        drawn = _specifications(found, is_one_unit)
+        lost = len(found) - len(drawn)
+        undrawn = f" {lost} of them cannot be given in SD and {'is' if lost == 1 else 'are'} not drawn." if lost else ""
         yield GroupFigure(
             _slug("choices", name),
             f"Choices of the analysis: {name}",
             "The estimate with its interval under each choice of the analysis, sorted by size; below, which choice it "
-            f"is. Filled: p below the level of the tests. The main analysis is red.{scaled}",
+            f"is. Filled: p below the level of the tests. The main analysis is red.{scaled}{undrawn}",
             f"Estimates of {name} under {len(found)} choices of the analysis",
-            specification_figure(
-                [_specification(row, is_one_unit) for row in found], y_label=f"{metabolite}, {measure}"
-            ),
+            specification_figure(drawn, y_label=f"{metabolite}, {measure}"),
             {column: [row.get(column) for row in found] for column in columns},
         )
 
 
-def _specification(row: Row, is_one_unit: bool) -> Specification:
-    """Where units differ, the estimate and its interval are scaled so that the estimate is the standardised effect."""
+def _specifications(rows: Sequence[Row], is_one_unit: bool) -> list[Specification]:
+    """Give what each choice gives; where units differ, those that have a scale in common.
+
+    Then the estimate and its interval are scaled so that the estimate is the standardised effect. A model that gives no
+    such effect has the scale of the main analysis, if its estimate is in the same unit.
+    """
+    main = next((row for row in rows if row["choice"] == "main"), rows[0])
+    n_left_out = sum(row.get("kind") == _LEAVE_ONE_OUT for row in rows)
+    drawn = []
+    for row in rows:
+        scale = 1.0 if is_one_unit else _sd_per_unit(row)
+        if not is_number(scale) and row.get("quantity") == main.get("quantity"):
+            scale = _sd_per_unit(main)
+        if is_number(scale * float(row["estimate"])):
+            drawn.append(_specification(row, scale, n_left_out))
+    return drawn
+
+
+def _sd_per_unit(row: Row) -> float:
+    estimate = float(row["estimate"])
+    return as_float(row.get("effect")) / estimate if estimate else float("nan")
+
+
+def _specification(row: Row, scale: float, n_left_out: int) -> Specification:
     is_main = row["choice"] == "main"
-    scale = 1.0 if is_one_unit else as_float(row.get("effect")) / float(row["estimate"])
+    kind = words(row.get("kind"))
+    choice = f"each of {n_left_out} participants" if kind == _LEAVE_ONE_OUT else words(row["choice"])
     return Specification(
-        label="main analysis" if is_main else f"{words(row.get('kind'))}: {words(row['choice'])}",
+        label="main analysis" if is_main else f"{kind}: {choice.replace('_', ' ')}",
         estimate=scale * float(row["estimate"]),
         low=scale * as_float(row.get("ci_low")),
         high=scale * as_float(row.get("ci_high")),

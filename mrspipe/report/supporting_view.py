@@ -9,6 +9,7 @@ from mrspipe.report.spelling import (
     MISSING,
     Row,
     count,
+    fixed,
     humanised,
     is_number,
     metric_label,
@@ -100,6 +101,7 @@ def _table(name: str, page: GroupPage) -> dict[str, Any]:
 
 
 _TEXTS = ("Test", "Adjusted for")
+_CORRELATIONS = ("rho", "ci_low", "ci_high", "partial_rho")
 
 
 def _name(column: str, row: Row) -> str:
@@ -111,8 +113,11 @@ def _name(column: str, row: Row) -> str:
 
 def _cell(table: str, picks: Sequence[str], row: Row, names: Sequence[str]) -> "Markup | str":
     origin = Origin(f"group/{table}.tsv", {pick: words(row.get(pick)) for pick in picks})
+    if names == ("test",) and not is_number(row.get("p")):
+        # The note says why there is no test.
+        return _text(row, ("note",))
     if not any(is_number(row.get(name)) for name in names):
-        return words(row.get("note")) if names == ("test",) and words(row.get("test")) == MISSING else _text(row, names)
+        return _text(row, names)
     return joined(origin.cite(name, row.get(name), _spelled(name, row.get(name))) for name in names)
 
 
@@ -124,4 +129,8 @@ def _text(row: Row, names: Sequence[str]) -> str:
 def _spelled(name: str, value: object) -> str:
     if name == "p" or name.startswith("p_") or name.endswith("_p"):
         return p_value(value)
-    return count(value) if name.startswith(("n_", "count_")) or name == "n" else number(value)
+    if name.startswith(("n_", "count_")) or name == "n":
+        return count(value)
+    if name == "df" or name.endswith("_df"):
+        return fixed(value, 1).removesuffix(".0")
+    return fixed(value, 2) if name in _CORRELATIONS else number(value)

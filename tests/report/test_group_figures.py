@@ -109,6 +109,28 @@ def test_choices_in_several_units_are_compared_in_units_of_the_effect(make):
     assert top.get_ylabel() == "Glu, effect (SD)"
 
 
+def test_a_model_without_a_standardised_effect_has_the_scale_of_the_main_analysis(make):
+    table = _robustness("ratio_tcr")
+    table.loc[table["choice"] == "stiff", "effect"] = np.nan
+    figure = _figures(make.group_page(robustness=table))["choices-patients-controls"]
+    # In the order of the drawing: sorted, with no place left empty.
+    dots = [line for line in figure.figure.axes[0].lines if line.get_marker() == "o"]
+    assert [float(line.get_xdata()[0]) for line in dots] == [0, 1, 2, 3]
+    assert [float(line.get_ydata()[0]) for line in dots] == pytest.approx([-0.90, -0.742, -0.40 * 0.742 / 0.951, 0.08])
+    table.loc[table["choice"] == "other", "effect"] = np.nan
+    figure = _figures(make.group_page(robustness=table))["choices-patients-controls"]
+    assert sum(line.get_marker() == "o" for line in figure.figure.axes[0].lines) == 3
+    assert "1 of them cannot be given in SD and is not drawn" in figure.caption
+
+
+def test_participants_who_are_left_out_in_turn_share_a_row(make):
+    table = _robustness()
+    table.loc[table["choice"] != "main", "kind"] = "leave one out"
+    figure = _figures(make.group_page(robustness=table))["choices-patients-controls"].figure
+    rows = [label.get_text() for label in figure.axes[1].get_yticklabels()]
+    assert rows == ["main analysis", "leave one out: each of 3 participants"]
+
+
 def test_the_answer_counts_the_choices_that_agree(make):
     text = str(in_brief(make.group_page(robustness=_robustness()))[2])
     assert text.startswith("Under 3 other choices of the analysis, its estimate keeps its sign under 2 and has p")

@@ -5,6 +5,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -43,9 +44,10 @@ def test_a_run_that_is_killed_again_and_again_gives_the_results_of_one_that_was_
         run = start(bids_dir, out_dir)
         try:
             run.wait(timeout=rng.uniform(0.02, 1.0) * whole_s)
-            # It was done before: what it wrote last is taken away, so that there is something to do.
-            last = max((p for p in out_dir.rglob("*.html")), key=lambda p: p.stat().st_mtime_ns)
-            last.unlink()
+            # It was done before, as it should be. The next begins anew, so that there is something to be killed.
+            assert content(out_dir) == content(tmp_path / "whole")
+            assert verify(out_dir) == []
+            shutil.rmtree(out_dir)
         except subprocess.TimeoutExpired:
             killed += 1
         finally:

@@ -13,10 +13,13 @@ from study_helpers import edit, request
 
 from mrspipe.cli.main import main
 from mrspipe.config import StudyConfig, config_toml, load_config, with_settings
+from mrspipe.core.signal import ScanKey
+from mrspipe.engine import Workers
 from mrspipe.io.manifest import read_manifest, write_manifest
 from mrspipe.io.tables import read_table
 from mrspipe.pipeline.again import compare_again, report_again
 from mrspipe.pipeline.compare import compare_engines
+from mrspipe.pipeline.kept_rows import KeptRows
 from mrspipe.pipeline.outputs import verify
 from mrspipe.pipeline.power import PowerRequest, study_power
 from mrspipe.pipeline.request import StudyRequest
@@ -247,3 +250,27 @@ def test_the_page_of_the_study_is_about_the_scans_in_its_tables(study, results):
     report_again(results)
     assert content(results)["group.html"] == before["group.html"]
     assert content(results)["methods.md"] == before["methods.md"]
+
+
+def test_rows_of_other_subjects_are_kept_and_those_of_a_worker_that_died_are_sought_again(tmp_path):
+    marks = {"01": "a", "02": "b"}
+    keys = [ScanKey("02"), ScanKey("01")]
+    asked = []
+
+    def work(scans):
+        asked.append(scans[0].sub)
+        return [{"subject": scans[0].sub, "value": 0.1 + 0.2, "none": float("nan")}]
+
+    def rows(worked=work, keys=keys):
+        kept = KeptRows(tmp_path, "step", lambda some: marks[some[0].sub])
+        with Workers(1) as workers:
+            return kept.of_subjects(keys, lambda scans: scans, worked, workers, lambda *_: None)
+
+    first = rows()
+    assert [list(row.values()) for row in first] == [[None, "02", 0.1 + 0.2], [None, "01", 0.1 + 0.2]]
+    assert rows() == first
+    assert asked == ["02", "01"]
+    marks["01"] = "c"
+    assert rows(lambda _: None) == first[:1]
+    assert rows() == first
+    assert asked == ["02", "01", "01"]
