@@ -56,7 +56,7 @@ from mrspipe.engine import Workers
 def told(number):
     import os
     # In one call: two workers write to the same place.
-    os.write(1, f"{os.getpid()}\n".encode())
+    os.write(1, b"%d\\n" % os.getpid())
     time.sleep(60)
 
 if __name__ == "__main__":

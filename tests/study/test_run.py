@@ -163,7 +163,7 @@ def test_an_interrupted_run_goes_on_where_it_was_and_gives_the_same_tables(tmp_p
     listen = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **listen)
     deadline = time.monotonic() + 60
-    while not list(out_dir.glob("logs/manifest/*.json")) and time.monotonic() < deadline:
+    while not list(out_dir.glob("logs/manifest/sub-*.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=60)
