@@ -122,11 +122,26 @@ def _robust(row: Row, page: GroupPage) -> "Markup | None":
     tried = [one for one in specifications(page, row) if one.get("choice") != "main"]
     if not tried:
         return None
-    sign = sum(_is_true(one.get("keeps_sign")) for one in tried)
-    significant = sum(_is_true(one.get("is_significant")) for one in tried)
-    return Markup(
-        "Under {} other choices of the analysis, its estimate keeps its sign under {} and has p < {} under {}; {}"
-    ).format(len(tried), sign, f"{page.alpha:g}", significant, sample_sentence(page.sample))
+    left_out = [one for one in tried if one.get("kind") == "leave one out"]
+    chosen = [one for one in tried if one.get("kind") != "leave one out"]
+    said = [
+        Markup(
+            "Under {} other choices of the analysis, its estimate keeps its sign under {} and has p < {} under {}"
+        ).format(len(chosen), *_kept(chosen, page))
+    ]
+    if left_out:
+        said.append(
+            Markup("without one of {} subjects in turn, it keeps its sign {} times and has p < {} {} times").format(
+                len(left_out), *_kept(left_out, page)
+            )
+        )
+    return Markup("; ").join([*said, sample_sentence(page.sample)])
+
+
+def _kept(rows: Sequence[Row], page: GroupPage) -> tuple[int, str, int]:
+    """How many keep the sign, the level, and how many are below it."""
+    sign = sum(_is_true(one.get("keeps_sign")) for one in rows)
+    return sign, f"{page.alpha:g}", sum(_is_true(one.get("is_significant")) for one in rows)
 
 
 def _is_true(value: object) -> bool:

@@ -137,6 +137,14 @@ def test_the_answer_counts_the_choices_that_agree(make):
     assert "under 1; 24 of 25 subjects" in text
 
 
+def test_the_answer_counts_left_out_participants_apart(make):
+    table = _robustness()
+    table.loc[table.index[-1], "kind"] = "leave one out"
+    text = str(in_brief(make.group_page(robustness=table))[2])
+    assert text.startswith("Under 2 other choices of the analysis")
+    assert "; without one of 1 subjects in turn, it keeps its sign " in text
+
+
 def test_the_answer_is_three_sentences_also_when_nothing_was_tested(make):
     assert len(in_brief(make.group_page())) == 3
     untested = in_brief(make.group_page(why_no_test="Only one subject per group has a usable scan."))
