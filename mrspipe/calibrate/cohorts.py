@@ -4,7 +4,7 @@ Cohorts are played in chunks. The file of a chunk holds, for each of its cohorts
 and for the oracle, and what the regression of the errors needs; and the fingerprint of all it depends on.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ import numpy as np
 
 from mrspipe.calibrate.worlds import ORACLE, Played, World, cohort_seed, play
 from mrspipe.core.errors import AnalysisError, FileError
-from mrspipe.engine import counted, run_jobs
+from mrspipe.engine import Progress, counted, run_jobs
 from mrspipe.io.digests import fingerprint
 from mrspipe.io.program import program_mark
 from mrspipe.io.tables import read_json, write_json
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 # What the numbers of a cohort cannot depend on.
 _NOT_FOR_COHORTS = ("cli", "console.py", "report")
-Progress = Callable[[str, int, int], None]
 NAMES = ("contrast", "metabolite", "quantity")
 NUMBERS = ("estimate", "se", "ci_low", "ci_high", "p", "tost_p")
 # Of a scan: what may move its error, besides the group. `error` is relative to the truth, in percent.

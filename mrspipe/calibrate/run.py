@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mrspipe.calibrate.cohorts import Progress, play_cohorts
+from mrspipe.calibrate.cohorts import play_cohorts
 from mrspipe.calibrate.figure import calibration_figure
 from mrspipe.calibrate.leaks import leak_rows, statements
 from mrspipe.calibrate.rates import calibration_rows, records_of
 from mrspipe.calibrate.worlds import Level, World
 from mrspipe.config import StudyConfig
 from mrspipe.core.errors import ConfigError
+from mrspipe.engine import Progress
 from mrspipe.io.atomic import atomic_write_text
 from mrspipe.io.columns import CALIBRATION, LEAKS
 from mrspipe.io.tables import table_of, write_table

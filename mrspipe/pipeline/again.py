@@ -1,6 +1,6 @@
 """Statistics and pages of a study again from what is in its output folder; the raw data need not be there."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 from mrspipe.config import StudyConfig, config_toml, load_config
 from mrspipe.core.errors import InputError
 from mrspipe.core.results import Failure
-from mrspipe.engine import Workers
+from mrspipe.engine import Progress, Workers
 from mrspipe.io.atomic import atomic_write_text
 from mrspipe.io.bids import ScanFiles, StudyFiles, find_scans
 from mrspipe.io.derivatives import results_exist
@@ -38,8 +38,6 @@ from mrspipe.pipeline.study import compared, tables_of
 from mrspipe.pipeline.study_facts import study_facts
 from mrspipe.pipeline.tables import failures_of
 from mrspipe.pipeline.words import procedures
-
-Progress = Callable[[str, int, int], None]
 
 
 def compare_again(out_dir: Path, config: str | None) -> StudySummary:

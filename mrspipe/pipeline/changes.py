@@ -1,6 +1,6 @@
 """What changed between the spectra of one subject, from a fit of all of them together."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from mrspipe.config import StudyConfig
 from mrspipe.core.errors import MrspipeError
 from mrspipe.core.signal import ScanKey, Signal
-from mrspipe.engine import Workers
+from mrspipe.engine import Progress, Workers
 from mrspipe.fit.dynamic import Change, fit_jointly
 from mrspipe.fit.learning import LearnedMacromolecules
 from mrspipe.io.columns import CHANGES, SCAN_CHANGES, SPECTRUM_CHANGES, Descriptions
@@ -52,7 +52,7 @@ def write_scan_changes(
     config: StudyConfig,
     learned: LearnedMacromolecules | None,
     workers: Workers,
-    progress: Callable[[str, int, int], None],
+    progress: Progress,
 ) -> None:
     """Write ``group/changes.tsv``: in every subject, the changes from the first scan to each of the others.
 

@@ -7,7 +7,7 @@ programs is about. Only a basis set that holds measured macromolecules turns its
 import hashlib
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from mrspipe.core.basis_set import BasisSet
 from mrspipe.core.errors import AnalysisError, InputError, MrspipeError
 from mrspipe.core.results import Failure
 from mrspipe.core.signal import Signal
-from mrspipe.engine import counted, run_jobs
+from mrspipe.engine import Progress, counted, run_jobs
 from mrspipe.io.atomic import atomic_write_text
 from mrspipe.io.basis_files import write_basis
 from mrspipe.io.bids import ScanFiles, read_scan
@@ -53,7 +53,7 @@ def run_lcmodel(
     *,
     folder: Path,
     timeout_s: float = TIMEOUT_S,
-    progress: Callable[[str, int, int], None] = lambda *_: None,
+    progress: Progress = lambda *_: None,
 ) -> tuple[Failure, ...]:
     """Run LCModel on scans that have results.
 

@@ -9,7 +9,7 @@ scans moves it by less than it is known (docs/decisions/0009). So one corrected 
 ``--relearn`` asks for a model of the scans as they are.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from mrspipe.config import StudyConfig
 from mrspipe.core.errors import MrspipeError
 from mrspipe.core.signal import Signal
-from mrspipe.engine import Workers, counted
+from mrspipe.engine import Progress, Workers, counted
 from mrspipe.fit.learning import (
     LearnedMacromolecules,
     MacromoleculePosterior,
@@ -30,8 +30,6 @@ from mrspipe.io.bids import ScanFiles, read_scan
 from mrspipe.io.tables import read_json, write_json
 from mrspipe.pipeline.basis import basis_for
 from mrspipe.preprocess.steps import preprocess
-
-Progress = Callable[[str, int, int], None]
 
 _FILE = "macromolecules.json"
 # The second round starts its fits from what the first learned; a third changes little.

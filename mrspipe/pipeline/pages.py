@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from mrspipe.core.errors import MrspipeError
 from mrspipe.core.results import Failure, TissueFractions
 from mrspipe.core.signal import ScanKey, Signal
 from mrspipe.core.volume import Volume
-from mrspipe.engine import Workers, counted
+from mrspipe.engine import Progress, Workers, counted
 from mrspipe.io.atomic import atomic_write_text, recorded
 from mrspipe.io.bids import ScanFiles
 from mrspipe.io.derivatives import read_clean, read_fit, read_levels, read_quality, read_voxel_mask, scan_dir
@@ -38,8 +38,6 @@ from mrspipe.report.group_figures import group_figures
 from mrspipe.report.methods_text import MethodsText, methods_markdown, references_bib
 from mrspipe.report.mrsinmrs import MrsinmrsRow, mrsinmrs_rows
 from mrspipe.report.pages import write_group_page, write_subject_page
-
-Progress = Callable[[str, int, int], None]
 
 _GROUP_PAGE = "group.html"
 BLIND_DIR = "blind"

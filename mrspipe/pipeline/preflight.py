@@ -1,7 +1,7 @@
 """What is wrong or doubtful in a dataset, before anything is computed: the checks of ``mrspipe check`` and of a run."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from mrspipe.config import StudyConfig
 from mrspipe.core.errors import MrspipeError
 from mrspipe.core.results import Failure
 from mrspipe.core.signal import ScanKey
-from mrspipe.engine import Workers, counted
+from mrspipe.engine import Progress, Workers, counted
 from mrspipe.io.bids import (
     ScanFiles,
     Selection,
@@ -31,8 +31,6 @@ from mrspipe.pipeline.labels import refuse_unknown_labels
 from mrspipe.pipeline.marks import Marks
 from mrspipe.quantify.reference import all_times_stated
 from mrspipe.stats.questions import resolve_contrasts
-
-Progress = Callable[[str, int, int], None]
 
 _HEADER = tuple[str, str, str, str]
 # Starting worker processes takes longer than examining a few scans.

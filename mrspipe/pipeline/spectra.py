@@ -5,7 +5,7 @@ settings ask for it (`mrspipe.pipeline.learning`), and every one is fitted. Prep
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from mrspipe.core.errors import ConfigError
 from mrspipe.core.results import Failure
 from mrspipe.core.scan_result import ScanResult
 from mrspipe.core.signal import Scan, ScanKey, Signal
-from mrspipe.engine import Workers, counted
+from mrspipe.engine import Progress, Workers, counted
 from mrspipe.fit.learning import LearnedMacromolecules
 from mrspipe.io.atomic import atomic_write_text
 from mrspipe.io.bids import NO_WATER
@@ -109,7 +109,7 @@ def fit_files(
     out_dir: Path,
     config: StudyConfig,
     header: RawHeader,
-    progress: Callable[[str, int, int], None],
+    progress: Progress,
     *,
     figures: bool = True,
     joint: bool = False,
@@ -174,7 +174,7 @@ def _learned(
     out_dir: Path,
     config: StudyConfig,
     workers: Workers,
-    progress: Callable[[str, int, int], None],
+    progress: Progress,
 ) -> LearnedMacromolecules | None:
     if config.fit.mm != "study":
         return None

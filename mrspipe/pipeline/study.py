@@ -5,7 +5,7 @@ run gives the same bytes as an uninterrupted one. The level of the participants 
 scans and subjects, so several runs may share an output folder; tables are collected at the level of the group.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -16,7 +16,7 @@ from mrspipe import __version__
 from mrspipe.config import StudyConfig, config_toml
 from mrspipe.core.results import Failure
 from mrspipe.core.signal import ScanKey
-from mrspipe.engine import EngineSettings, Workers
+from mrspipe.engine import EngineSettings, Progress, Workers
 from mrspipe.io.atomic import atomic_write_text, recorded
 from mrspipe.io.bids import ScanFiles, StudyFiles
 from mrspipe.io.derivatives import write_dataset_description
@@ -63,7 +63,6 @@ from mrspipe.pipeline.tables import (
 )
 from mrspipe.pipeline.words import procedures
 
-Progress = Callable[[str, int, int], None]
 LEVELS = ("participant", "group")
 _MOST_NAMES = 3
 

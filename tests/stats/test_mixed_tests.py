@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mixed_data import crossover
 from scipy import stats
 from scipy.optimize import minimize
 
@@ -20,20 +21,6 @@ from mrspipe.stats.mixed_tests import (
 from mrspipe.stats.models import mixed_model, weighted_test, welch_test
 
 COLUMNS = ("1", "cue", "drug", "cue:drug")
-
-
-def crossover(seed, n_subjects=12, lost=5, sds=(1.0, 0.5, 0.8)):
-    """A crossover of two drugs with two conditions a visit; some scans are lost. y, X, subject, visit."""
-    rng = np.random.default_rng(seed)
-    subject = np.repeat(np.arange(n_subjects), 4)
-    visit = np.tile([0, 0, 1, 1], n_subjects) + 2 * subject
-    drug = np.tile([-0.5, -0.5, 0.5, 0.5], n_subjects) * np.where(subject % 2, 1, -1)
-    cue = np.tile([-0.5, 0.5], 2 * n_subjects)
-    y = 10 + 0.5 * cue + rng.normal(0, sds[0], n_subjects)[subject] + rng.normal(0, sds[1], 2 * n_subjects)[visit]
-    y = y + rng.normal(0, sds[2], len(y))
-    kept = np.sort(rng.permutation(len(y))[: len(y) - lost])
-    X = np.column_stack([np.ones(len(y)), cue, drug, cue * drug])
-    return y[kept], X[kept], subject[kept], visit[kept]
 
 
 def same(labels):
@@ -98,7 +85,7 @@ L = np.eye(4)[1:]
 @pytest.mark.parametrize("known_size", [0.0, 0.3])
 @pytest.mark.parametrize("seed", range(4))
 def test_the_fit_and_the_joint_test_equal_the_dense_formulas(seed, known_size):
-    y, X, subject, visit = crossover(seed)
+    y, X, subject, visit = crossover(np.random.default_rng(seed))
     known = known_size * np.random.default_rng(seed).gamma(2.0, 1.0, len(y))
     fit = fit_mixed(y, X, [subject, visit], known_variance=known if known_size else None)
     components = [same(subject), same(visit), np.eye(len(y))]
@@ -114,7 +101,7 @@ def test_the_fit_and_the_joint_test_equal_the_dense_formulas(seed, known_size):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_with_known_variances_no_other_variances_are_more_likely(seed):
-    y, X, subject, visit = crossover(seed)
+    y, X, subject, visit = crossover(np.random.default_rng(seed))
     known = np.random.default_rng(seed).gamma(2.0, 0.3, len(y))
     fit = fit_mixed(y, X, [subject, visit], known_variance=known)
     components = [same(subject), same(visit), np.eye(len(y))]
@@ -128,7 +115,7 @@ def test_with_known_variances_no_other_variances_are_more_likely(seed):
 
 @pytest.mark.parametrize("size", [0.05, 0.3])
 def test_equal_known_variances_only_move_the_residual_variance(size):
-    y, X, subject, visit = crossover(3)
+    y, X, subject, visit = crossover(np.random.default_rng(3))
     plain = fit_mixed(y, X, [subject, visit])
     known = fit_mixed(y, X, [subject, visit], known_variance=np.full(len(y), size))
     assert plain.variances[-1] > size
@@ -141,7 +128,7 @@ def test_equal_known_variances_only_move_the_residual_variance(size):
 
 
 def test_known_variances_larger_than_the_variation_leave_a_residual_of_zero():
-    y, X, subject, _ = crossover(4, sds=(1.0, 0.0, 0.5))
+    y, X, subject, _ = crossover(np.random.default_rng(4), sds=(1.0, 0.0, 0.5))
     fit = fit_mixed(y, X, [subject], known_variance=np.full(len(y), 4.0))
     assert fit.variances[-1] == 0
     assert np.isfinite(fit.contrast(np.eye(4)[1])).all()
@@ -183,7 +170,7 @@ def test_p_of_the_weighted_comparison_is_uniform_when_there_is_no_effect():
 
 
 def test_without_random_effects_the_joint_test_is_the_f_test_of_least_squares():
-    y, X, _, _ = crossover(8)
+    y, X, _, _ = crossover(np.random.default_rng(8))
     test = joint_test(fit_mixed(y, X, []), L)
     residuals = [y - Z @ np.linalg.lstsq(Z, y, rcond=None)[0] for Z in (X, X[:, :1])]
     full, null = (r @ r for r in residuals)
@@ -196,7 +183,7 @@ def test_without_random_effects_the_joint_test_is_the_f_test_of_least_squares():
 
 
 def test_one_dimension_is_the_square_of_the_t_test():
-    y, X, subject, visit = crossover(9)
+    y, X, subject, visit = crossover(np.random.default_rng(9))
     fit = fit_mixed(y, X, [subject, visit])
     for compute, test in ((fit.contrast, joint_test), (fit.satterthwaite, joint_satterthwaite)):
         estimate, error, df = compute(L[0])
@@ -209,7 +196,7 @@ def test_one_dimension_is_the_square_of_the_t_test():
 
 def test_satterthwaite_at_the_boundary_is_that_of_the_model_without_the_component():
     for seed in range(40):
-        y, X, subject, visit = crossover(seed, sds=(1.0, 0.0, 0.8))
+        y, X, subject, visit = crossover(np.random.default_rng(seed), sds=(1.0, 0.0, 0.8))
         fit = fit_mixed(y, X, [subject, visit])
         if fit.variances[1] == 0:
             break
@@ -228,7 +215,7 @@ def test_satterthwaite_at_the_boundary_is_that_of_the_model_without_the_componen
 @given(st.integers(0, 10_000))
 @settings(max_examples=15, deadline=None)
 def test_tests_do_not_depend_on_coding_unit_names_or_order(seed):
-    y, X, subject, visit = crossover(seed % 50)
+    y, X, subject, visit = crossover(np.random.default_rng(seed % 50))
     rng = np.random.default_rng(seed)
     plain = fit_mixed(y, X, [subject, visit])
     order = rng.permutation(len(y))
@@ -250,7 +237,7 @@ def test_tests_do_not_depend_on_coding_unit_names_or_order(seed):
 
 
 def test_differences_of_cell_means_are_the_coefficients():
-    y, X, subject, visit = crossover(10)
+    y, X, subject, visit = crossover(np.random.default_rng(10))
     model = mixed_model(y, dict(zip(COLUMNS, X.T, strict=True)), {"subject": subject, "visit": visit})
     means = {(c, d): model.cell_mean({"cue": c, "drug": d}, confidence=0.95).estimate
              for c in (-0.5, 0.5) for d in (-0.5, 0.5)}  # fmt: skip
@@ -267,7 +254,7 @@ def test_differences_of_cell_means_are_the_coefficients():
 
 
 def test_shares_are_the_correlations_of_scans():
-    y, X, subject, visit = crossover(11)
+    y, X, subject, visit = crossover(np.random.default_rng(11))
     fit = fit_mixed(y, X, [subject, visit])
     V = fit.variances[0] * same(subject) + fit.variances[1] * same(visit) + fit.variances[2] * np.eye(len(y))
     correlation = V / V[0, 0]
@@ -278,7 +265,7 @@ def test_shares_are_the_correlations_of_scans():
 
 
 def test_the_profile_limits_and_the_ratio_of_likelihoods_agree():
-    y, X, subject, visit = crossover(12)
+    y, X, subject, visit = crossover(np.random.default_rng(12))
     groupings = [subject, visit]
     low, high = profile_interval(y, X, groupings, 1, 0.95)
     full = fit_maximum_likelihood(y, X, groupings)
@@ -296,7 +283,7 @@ def test_the_profile_limits_and_the_ratio_of_likelihoods_agree():
 
 
 def test_maximum_likelihood_without_random_effects_divides_by_n():
-    y, X, _, _ = crossover(13)
+    y, X, _, _ = crossover(np.random.default_rng(13))
     residual = y - X @ np.linalg.lstsq(X, y, rcond=None)[0]
     fit = fit_maximum_likelihood(y, X, [])
     assert fit.variances[0] == pytest.approx(residual @ residual / len(y), rel=1e-9)
