@@ -22,13 +22,14 @@ import numpy as np
 from mrspipe.config import StudyConfig, with_settings
 from mrspipe.core.errors import MrspipeError
 from mrspipe.core.scan_result import ScanResult
-from mrspipe.core.signal import Scan, Signal
+from mrspipe.core.signal import Scan
 from mrspipe.engine import Workers
+from mrspipe.fit.learning import LearnedMacromolecules
 from mrspipe.io.rows import measurement_rows
 from mrspipe.io.tables import read_table
 from mrspipe.pipeline.basis import basis_for
 from mrspipe.pipeline.learning import learn_from
-from mrspipe.pipeline.scan import StageError, analyse_scan
+from mrspipe.pipeline.scan import StageError, analyse_clean
 from mrspipe.pipeline.study import StudyRequest, analyse_study
 from mrspipe.preprocess.steps import preprocess
 from mrspipe.synth.cohort import Cohort, ScanTruth, draw_cohort
@@ -162,27 +163,29 @@ def averaged_scans(truths: list[ScanTruth], recipe: Recipe) -> list[Scan]:
 
 def analyse_in_memory(scans: list[Scan], config: StudyConfig) -> list[ScanResult | None]:
     """Analyse scans as a study does, without files; None where one cannot be analysed."""
+    cleaned = [_clean(scan, config) for scan in scans]
     learned = None
     if config.fit.mm == "study":
-        read = [signal for scan in scans if (signal := _combined(scan, config)) is not None]
+        spectra = [clean.metabolites for clean in cleaned if clean is not None]
         with Workers(1) as here:
-            learned = learn_from(read, config, here, lambda *_: None)
-    results: list[ScanResult | None] = []
-    for scan in scans:
-        try:
-            results.append(analyse_scan(scan, basis_for(scan.metabolites, config.basis), config, learned))
-        except StageError as error:
-            # What the pipeline would report as a failure; anything else is a mistake in the program.
-            if not isinstance(error.__cause__, MrspipeError):
-                raise
-            results.append(None)
-    return results
+            learned = learn_from(spectra, config, here, lambda *_: None)
+    return [_analysed(clean, config, learned) if clean is not None else None for clean in cleaned]
 
 
-def _combined(scan: Scan, config: StudyConfig) -> Signal | None:
+def _clean(scan: Scan, config: StudyConfig) -> Scan | None:
     try:
-        return preprocess(scan, config.preprocess).metabolites
+        return preprocess(scan, config.preprocess)
     except MrspipeError:
+        return None
+
+
+def _analysed(clean: Scan, config: StudyConfig, learned: LearnedMacromolecules | None) -> ScanResult | None:
+    try:
+        return analyse_clean(clean, basis_for(clean.metabolites, config.basis), config, learned)
+    except StageError as error:
+        # What the pipeline would report as a failure; anything else is a mistake in the program.
+        if not isinstance(error.__cause__, MrspipeError):
+            raise
         return None
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from mrspipe.core.arrays import ComplexArray, FloatArray
 from mrspipe.core.axis import SpectralAxis
 from mrspipe.fit.grid import BandGrid
-from mrspipe.fit.model import gaussian_decay
+from mrspipe.fit.model import Copies, gaussian_decay
 from mrspipe.physics.macromolecules import macromolecule_lines
 
 # Narrower than the narrowest macromolecule line, about 15 Hz at 3 T: a sum of functions can be broader than they are,
@@ -32,9 +32,11 @@ CENTRES_PPM: FloatArray = np.arange(_FIRST_PPM, _LAST_PPM + 1e-9, _SPACING_PPM)
 """Chemical shift of each function of the grid."""
 
 
-def grid_signals(grid: BandGrid) -> ComplexArray:
-    """Band-limited signals of the grid's functions, of unit amplitude at time zero, shape (n_smooth, n_bins)."""
-    return gaussian_lines(grid, CENTRES_PPM, np.full(CENTRES_PPM.size, _FWHM_PPM * grid.hz_per_ppm))
+def grid_functions(grid: BandGrid) -> Copies:
+    """Band-limited signals of the grid's functions, of unit amplitude at time zero; places to a sixteenth of a bin."""
+    middle = gaussian_lines(grid, np.array([grid.centre_ppm]), np.array([_FWHM_PPM * grid.hz_per_ppm]))[0]
+    parts_per_ppm = Copies.N_PARTS * grid.hz_per_ppm / grid.spacing_hz
+    return Copies(middle, np.rint((CENTRES_PPM - grid.centre_ppm) * parts_per_ppm).astype(int))
 
 
 def gaussian_lines(grid: BandGrid, ppm: FloatArray, fwhm_hz: FloatArray) -> ComplexArray:

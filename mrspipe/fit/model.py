@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 from scipy.fft import fft
 
-from mrspipe.core.arrays import ComplexArray, FloatArray
+from mrspipe.core.arrays import ComplexArray, FloatArray, IntArray
 from mrspipe.fit.grid import BandGrid
 from mrspipe.fit.lineshape import N_SHAPE, shape_functions
 
@@ -64,19 +64,66 @@ class Layout:
 
 
 @dataclass(frozen=True, eq=False)
+class Copies:
+    """One signal at many frequencies, whose spectra are one spectrum read at other places.
+
+    Parameters
+    ----------
+    signal : complex array, shape (n_bins,)
+        On the time points of a `BandGrid`.
+    steps : int array, shape (n_copies,)
+        Frequency of each copy, in parts of a bin: there are `N_PARTS`.
+    """
+
+    signal: ComplexArray
+    steps: IntArray
+
+    N_PARTS = 8
+
+    @cached_property
+    def signals(self) -> ComplexArray:
+        """All of them, shape (n_copies, n_bins)."""
+        n_bins = self.signal.size
+        point = np.arange(n_bins)
+        # The end of a band-limited signal is before time zero, as in `BandGrid.time_s`.
+        point = np.where(point < _first_early(n_bins), point, point - n_bins)
+        return np.asarray(self.signal * np.exp(2j * np.pi / (n_bins * self.N_PARTS) * np.outer(self.steps, point)))
+
+    def places(self, window: slice) -> IntArray:
+        """Where `fine_spectrum` holds the bins of each copy, shape (n_copies, n_window)."""
+        n_bins = self.signal.size
+        return np.asarray((self.N_PARTS * np.arange(n_bins)[window] - self.steps[:, None]) % (self.N_PARTS * n_bins))
+
+    def fine_spectrum(self, signal: ComplexArray) -> ComplexArray:
+        """Spectrum of a signal at every part of a bin, shape (n_bins * N_PARTS,)."""
+        n_bins, early = signal.size, _first_early(signal.size)
+        longer = np.zeros(n_bins * self.N_PARTS, signal.dtype)
+        longer[:early], longer[early - n_bins :] = signal[:early], signal[early:]
+        return np.asarray(fft(longer))
+
+
+def _first_early(n_bins: int) -> int:
+    """First point of a band-limited signal that is before time zero."""
+    return -(-3 * n_bins // 4)
+
+
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """The model at one ``theta``.
 
     Parameters
     ----------
-    signals : complex array, shape (n_linear, n_bins)
-        Time signals of unit amplitude, with alternating signs.
+    signals : complex array, shape (n_basis, n_bins)
+        Time signals of the basis at unit amplitude, with alternating signs.
+    line : complex array, shape (n_bins,)
+        Line shape common to all.
     spectra : complex array, shape (n_linear, n_ppm)
-        Their spectra on the fitted bins, phased.
+        Spectra of unit amplitude on the fitted bins, phased.
     phase : complex array, shape (n_ppm,)
     """
 
     signals: ComplexArray
+    line: ComplexArray
     spectra: ComplexArray
     phase: ComplexArray
 
@@ -91,7 +138,7 @@ class SpectralModel:
     window : slice
         Fitted bins of the grid.
     basis_signals : complex array, shape (n_basis, n_bins)
-    smooth_signals : complex array, shape (n_smooth, n_bins)
+    smooth : Copies
         Functions of the macromolecules.
     t2_widths_hz : float array, shape (n_basis,)
         Lorentzian width that each signal's T2 lets expect, relative to creatine.
@@ -103,7 +150,7 @@ class SpectralModel:
     grid: BandGrid
     window: slice
     basis_signals: ComplexArray
-    smooth_signals: ComplexArray
+    smooth: Copies
     t2_widths_hz: FloatArray
     precision: type[np.complexfloating] = np.complex64
 
@@ -129,7 +176,13 @@ class SpectralModel:
     def _centred(self) -> tuple[ComplexArray, ComplexArray]:
         """Basis and smooth signals with alternating signs, so that their transforms start at the lowest frequency."""
         signs = 1.0 - 2.0 * (np.arange(self.grid.n_bins) % 2)
-        return (self.basis_signals * signs).astype(self.precision), (self.smooth_signals * signs).astype(self.precision)
+        return (self.basis_signals * signs).astype(self.precision), (self.smooth.signals * signs).astype(self.precision)
+
+    @cached_property
+    def _one_smooth(self) -> tuple[ComplexArray, IntArray]:
+        """The signal that all smooth ones are copies of, centred, and where its fine spectrum holds theirs."""
+        signs = 1.0 - 2.0 * (np.arange(self.grid.n_bins) % 2)
+        return (self.smooth.signal * signs).astype(self.precision), self.smooth.places(self.window)
 
     @cached_property
     def _shape_functions(self) -> ComplexArray:
@@ -143,11 +196,16 @@ class SpectralModel:
         exponent += theta[at.SHAPE] @ self._shape_functions
         widths = theta[at.widths] + theta[at.T2] * self.t2_widths_hz
         own = self._oscillations(2 * np.pi * theta[at.shifts], np.pi * widths)
-        basis, smooth = self._centred
-        signals = np.concatenate([basis * own, smooth])
-        signals *= np.exp(exponent).astype(self.precision)
-        phase = np.exp(1j * (theta[at.PHASE0] + theta[at.PHASE1] * self._from_centre_ppm))
-        return Evaluation(signals, phase * self._spectra(signals), phase)
+        line = np.exp(exponent).astype(self.precision)
+        signals = self._centred[0] * own
+        signals *= line
+        one, places = self._one_smooth
+        spectra = np.empty((at.n_basis + len(places), self.ppm.size), self.precision)
+        spectra[: at.n_basis] = self._spectra(signals)
+        np.take(self.smooth.fine_spectrum(one * line), places, out=spectra[at.n_basis :])
+        phase = np.exp(1j * (theta[at.PHASE0] + theta[at.PHASE1] * self._from_centre_ppm)).astype(self.precision)
+        spectra *= phase
+        return Evaluation(signals, line, spectra, phase)
 
     def derivative(self, theta: FloatArray, at_theta: Evaluation, amplitudes: FloatArray) -> FloatArray:
         """Derivative of the real spectrum with respect to ``theta``, shape (n_ppm, n_theta).
@@ -155,8 +213,9 @@ class SpectralModel:
         ``F[t X]`` serves shift and width of every signal; what all signals share needs one transform of their sum each.
         """
         at, n_basis, time = self.layout, self.layout.n_basis, self.grid.time_s
-        own = at_theta.signals[:n_basis] * (amplitudes[:n_basis, None] * time).astype(self.precision)
-        total = np.asarray(amplitudes.astype(self.precision) @ at_theta.signals)
+        own = at_theta.signals * (amplitudes[:n_basis, None] * time).astype(self.precision)
+        each = amplitudes.astype(self.precision)
+        total = each[:n_basis] @ at_theta.signals + (each[n_basis:] @ self._centred[1]) * at_theta.line
         shared = total * np.concatenate([[time, self._time_squared], self._shape_functions]).astype(self.precision)
         first = at_theta.phase * self._spectra(np.concatenate([own, shared]))
         own, (first_total, second_total), shape = np.split(first, [n_basis, n_basis + 2])

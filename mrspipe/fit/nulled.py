@@ -78,7 +78,7 @@ def with_macromolecules(basis: BasisSet, nulled: Signal, settings: FitSettings) 
     )
     sigma = noise_sd(nulled, grid)
     data = grid.to_time(grid.spectra(nulled.fid, nulled.axis))
-    template = (prepared.generic_smooth @ prepared.model.smooth_signals) * gaussian_decay(
+    template = (prepared.generic_smooth @ prepared.model.smooth.signals) * gaussian_decay(
         _TYPICAL_GAUSS_HZ**2, grid.time_s**2
     )
     reference = matched(data, template, grid, settings.max_shift_ppm)

@@ -12,7 +12,7 @@ from mrspipe.core.basis_set import BasisSet
 from mrspipe.core.errors import AnalysisError, ConfigError
 from mrspipe.fit.baseline import Spline, spline
 from mrspipe.fit.grid import BandGrid
-from mrspipe.fit.macromolecules import generic_mean, grid_signals, projected
+from mrspipe.fit.macromolecules import generic_mean, grid_functions, projected
 from mrspipe.fit.model import SpectralModel
 from mrspipe.fit.priors import Roles, own_widths_hz
 from mrspipe.fit.settings import FitSettings
@@ -79,8 +79,8 @@ def _prepare(
     names = metabolites or tuple(name for name in basis.names if name not in basis.macromolecule_names)
     measured = _measured_macromolecules(basis, macromolecules)
     fids = basis.only([*names, *([measured] if measured else [])]).fids
-    smooth = grid_signals(grid)
-    roles = Roles(names, measured is not None, len(smooth))
+    smooth = grid_functions(grid)
+    roles = Roles(names, measured is not None, smooth.steps.size)
     signals = grid.to_time(grid.spectra(fids, basis.axis))
     field_t = grid.hz_per_ppm * 1e6 / GAMMA_BAR_1H_HZ_PER_T
     model = SpectralModel(grid, window, signals, smooth, own_widths_hz(roles, field_t))
@@ -92,8 +92,8 @@ def _prepare(
         base=base,
         stiffnesses=np.array([base.stiffness_for(dimension) for dimension in dimensions]),
         roles=roles,
-        generic_smooth=generic_mean(grid, smooth),
-        measured_smooth=projected(grid, smooth, signals[-1], window) if measured else None,
+        generic_smooth=generic_mean(grid, smooth.signals),
+        measured_smooth=projected(grid, smooth.signals, signals[-1], window) if measured else None,
     )
 
 

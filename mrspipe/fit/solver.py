@@ -5,6 +5,7 @@ squared distance from the priors. The baseline is eliminated (`mrspipe.fit.basel
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
@@ -40,6 +41,17 @@ class Problem:
     theta_mean: FloatArray
     theta_sd: FloatArray
     stiffness: float
+
+    @cached_property
+    def data_column(self) -> "Columns":
+        """The data as one column."""
+        return self.columns(self.data[:, None])
+
+    @cached_property
+    def energy(self) -> float:
+        """What model and baseline without any signal leave of the data, and of the priors' targets."""
+        targets = self.amplitude_prior.targets
+        return float(self.inner(self.data_column, self.data_column)[0, 0] + targets @ targets)
 
     def inner(self, left: "Columns", right: "Columns") -> FloatArray:
         """``left' W right`` with the baseline eliminated."""
@@ -99,15 +111,22 @@ class Solution:
 def at(problem: Problem, theta: FloatArray) -> Solution:
     """Solve the amplitudes for given nonlinear parameters."""
     evaluation = problem.model.evaluate(theta)
-    linear = problem.columns(np.ascontiguousarray(evaluation.spectra.real).T)
-    data = problem.columns(problem.data[:, None])
+    linear = problem.columns(evaluation.spectra.real.astype(np.float64, order="C").T)
+    return _solved(problem, theta, evaluation, linear)
+
+
+def at_same_place(problem: Problem, solution: Solution) -> Solution:
+    """Solve the amplitudes anew for other data or priors, at the nonlinear parameters of an earlier solution."""
+    return _solved(problem, solution.theta, solution.evaluation, solution.linear)
+
+
+def _solved(problem: Problem, theta: FloatArray, evaluation: Evaluation, linear: "Columns") -> Solution:
     prior = problem.amplitude_prior
     gram = problem.inner(linear, linear)
-    moment = problem.inner(linear, data)[:, 0] + prior.rows.T @ prior.targets
+    moment = problem.inner(linear, problem.data_column)[:, 0] + prior.rows.T @ prior.targets
     amplitudes = cho_solve(cho_factor(gram + prior.rows.T @ prior.rows), moment)
-    energy = float(problem.inner(data, data)[0, 0] + prior.targets @ prior.targets)
     distance = (theta - problem.theta_mean) / problem.theta_sd
-    objective = energy - float(moment @ amplitudes) + float(distance @ distance)
+    objective = problem.energy - float(moment @ amplitudes) + float(distance @ distance)
     return Solution(theta, amplitudes, evaluation, linear, gram, objective)
 
 
@@ -144,9 +163,10 @@ def curvature(problem: Problem, solution: Solution, free: IntArray | None = None
     return hessian, descent
 
 
-def minimise(problem: Problem, theta: FloatArray, *, free: IntArray, tolerance: float, max_iterations: int) -> Solution:
-    """Walk downhill from ``theta`` until an iteration gains less than ``tolerance``."""
-    solution = at(problem, theta)
+def minimise(
+    problem: Problem, solution: Solution, *, free: IntArray, tolerance: float, max_iterations: int
+) -> Solution:
+    """Walk downhill from a solution until an iteration gains less than ``tolerance``."""
     damping = 1e-3
     for iteration in range(1, max_iterations + 1):
         hessian, descent = curvature(problem, solution, free)

@@ -21,7 +21,7 @@ from mrspipe.fit.prepare import Prepared, prepare
 from mrspipe.fit.priors import AmplitudePriors, Scale, amplitude_priors, theta_priors
 from mrspipe.fit.reference import Reference, find_reference, noise_sd
 from mrspipe.fit.settings import FitSettings
-from mrspipe.fit.solver import Problem, Solution, at, balanced, minimise
+from mrspipe.fit.solver import Problem, Solution, at, at_same_place, balanced, minimise
 from mrspipe.fit.uncertainty import amplitude_covariance, cramer_rao_bound, nuisance_likelihood, prior_share
 
 GENERIC_MODEL = "smooth shape"
@@ -247,15 +247,16 @@ def staged_fit(
         theta_sd=sd,
         stiffness=prepared.base.stiffness_for(coarse_ed),
     )
-    problem = replace(problem, data=_tamed(data, problem, at(problem, mean), _COARSE_PART))
-    solution = _minimise(problem, mean, few, settings, _COARSER)
+    start = at(problem, mean)
+    problem = replace(problem, data=_tamed(data, problem, start, _COARSE_PART))
+    solution = _minimise(problem, start, few, settings, _COARSER)
     n_iterations = solution.n_iterations
     known = None
     for coarser, largest_part in stages:
         scale = _scale_of(solution, scale, task)
         problem = replace(problem, data=_tamed(data, problem, solution, largest_part))
         problem = _with_chosen_baseline(problem, solution, scale, task, known)
-        solution = _minimise(problem, solution.theta, everything, settings, coarser)
+        solution = _minimise(problem, solution, everything, settings, coarser)
         n_iterations += solution.n_iterations
         known = problem.stiffness
     return problem, replace(balanced(problem, solution), n_iterations=n_iterations), scale
@@ -278,11 +279,10 @@ def _tamed(data: FloatArray, problem: Problem, solution: Solution, part: float) 
     return np.asarray(data - residual + tamed)
 
 
-def _minimise(
-    problem: Problem, theta: FloatArray, free: IntArray, settings: FitSettings, coarser: float = 1.0
-) -> Solution:
+def _minimise(problem: Problem, start: Solution, free: IntArray, settings: FitSettings, coarser: float) -> Solution:
+    start = at_same_place(problem, start)
     tolerance = coarser * settings.tolerance
-    return minimise(problem, theta, free=free, tolerance=tolerance, max_iterations=settings.max_iterations)
+    return minimise(problem, start, free=free, tolerance=tolerance, max_iterations=settings.max_iterations)
 
 
 def _with_chosen_baseline(

@@ -112,6 +112,18 @@ def analyse_scan(
     """
     with stage("preprocess", seconds):
         clean = preprocess(scan, config.preprocess)
+    return analyse_clean(clean, basis, config, learned, seconds=seconds)
+
+
+def analyse_clean(
+    clean: Scan,
+    basis: BasisSet,
+    config: StudyConfig,
+    learned: LearnedMacromolecules | None = None,
+    *,
+    seconds: dict[str, float] | None = None,
+) -> ScanResult:
+    """Take a preprocessed scan through the stages that follow, as `analyse_scan` does."""
     with stage("fit", seconds):
         point = fit_point(clean.metabolites, basis, config.fit, learned)
         fitted = result_of(point)
@@ -131,7 +143,7 @@ def analyse_scan(
             recover(clean.metabolites, point, qc.injection_metabolite, qc.injection_steps_pct) if qc.injection else None
         )
         quality = assess(clean, fitted, qc, recovery)
-    return ScanResult(scan.key, clean, fitted, levels, quality)
+    return ScanResult(clean.key, clean, fitted, levels, quality)
 
 
 def run_scan(job: ScanJob) -> ScanOutcome:

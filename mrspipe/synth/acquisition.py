@@ -140,6 +140,11 @@ class LineshapeSettings(Sourced):
     """Largest area of the lipid line at 1.3 ppm, relative to one proton of total creatine."""
     shift_sd_ppm: Annotated[NonNegative, Unit("ppm"), ASSUMED] = 0.001
     """SD of each metabolite's own shift (temperature, pH), in ppm."""
+    mm_scan_part: Annotated[Fraction, ASSUMED] = 1.0
+    """Part of the SD of macromolecules and of own shifts that is drawn anew in every scan; the rest stays the same in
+    all scans of a person. 1: scans have nothing in common; 0.3: they correlate by 1 - 0.3^2."""
+    baseline_scan_part: Annotated[Fraction, ASSUMED] = 1.0
+    """The same for the broad humps of the baseline."""
 
 
 class ArtefactSettings(Sourced):

@@ -13,7 +13,7 @@ from mrspipe.synth.artefacts import average, record
 from mrspipe.synth.cohort import ScanTruth
 from mrspipe.synth.recipe import Recipe
 from mrspipe.synth.spectra import LineShape, synthesise
-from mrspipe.synth.streams import SPECTRA, stream
+from mrspipe.synth.streams import NUISANCE, SPECTRA, stream
 
 SpectrumLevel = Literal["averaged", "raw"]
 # SD of the voxel's rotation from session to session, assumed.
@@ -49,7 +49,7 @@ def scan(truth: ScanTruth, recipe: Recipe, basis: BasisSet, seed: int, *, level:
     Delivered
     """
     rng = stream(seed, SPECTRA, *truth.index)
-    clean = synthesise(truth, recipe, basis, rng)
+    clean = synthesise(truth, recipe, basis, rng, stream(seed, NUISANCE, truth.index[0]))
     play = average if level == "averaged" else record
     recorded = play(clean, recipe, basis.axis, snr=truth.snr, rng=rng)
     # One position for all scans of a session.

@@ -82,7 +82,25 @@ def make_basis(recipe: Recipe) -> BasisSet:
     return simulate_basis(sequence, spectral_axis(recipe), metabolites=recipe.metabolites, linewidth_hz=0.0)
 
 
-def synthesise(truth: ScanTruth, recipe: Recipe, basis: BasisSet, rng: np.random.Generator) -> CleanSpectrum:
+@dataclass(frozen=True, slots=True)
+class _Draws:
+    """Normal deviates of a scan, of which a part is that of the person."""
+
+    scan: np.random.Generator
+    person: np.random.Generator
+
+    def normal(self, n: int, scan_part: float) -> FloatArray:
+        own, common = self.scan.standard_normal(n), self.person.standard_normal(n)
+        return scan_part * own + math.sqrt(1 - scan_part**2) * common
+
+
+def synthesise(
+    truth: ScanTruth,
+    recipe: Recipe,
+    basis: BasisSet,
+    rng: np.random.Generator,
+    person: np.random.Generator | None = None,
+) -> CleanSpectrum:
     """Make the noise-free signals of one scan.
 
     Parameters
@@ -93,6 +111,8 @@ def synthesise(truth: ScanTruth, recipe: Recipe, basis: BasisSet, rng: np.random
         From `make_basis`.
     rng : Generator
         Draws line shape, macromolecules and baseline.
+    person : Generator, optional
+        Draws what the scans of a person have in common, from the same state in each of them.
 
     Returns
     -------
@@ -101,10 +121,11 @@ def synthesise(truth: ScanTruth, recipe: Recipe, basis: BasisSet, rng: np.random
     shape = draw_line_shape(truth, recipe, rng)
     amplitudes = metabolite_amplitudes(truth, recipe)
     creatine = amplitudes["Cr"] + amplitudes["PCr"]
+    draws = _Draws(rng, person or np.random.default_rng(0))
     return CleanSpectrum(
-        metabolites=_metabolites(amplitudes, recipe, basis, shape, rng),
-        macromolecules=_macromolecules(creatine, recipe, basis.axis, shape, rng),
-        baseline=_baseline(creatine, recipe, basis.axis, shape, rng),
+        metabolites=_metabolites(amplitudes, recipe, basis, shape, draws),
+        macromolecules=_macromolecules(creatine, recipe, basis.axis, shape, draws),
+        baseline=_baseline(creatine, recipe, basis.axis, shape, draws),
         water=_water(truth.tissue, recipe, basis.axis, shape),
         line_shape=shape,
         naa_methyl=METHYL_PROTONS * (amplitudes["NAA"] + amplitudes["NAAG"]),
@@ -142,11 +163,12 @@ def gauss_for_fwhm(fwhm_hz: float, lorentz_hz: float) -> float:
 
 
 def _metabolites(
-    amplitudes: Mapping[str, float], recipe: Recipe, basis: BasisSet, shape: LineShape, rng: np.random.Generator
+    amplitudes: Mapping[str, float], recipe: Recipe, basis: BasisSet, shape: LineShape, draws: _Draws
 ) -> ComplexArray:
     amplitude = np.array([amplitudes[name] for name in basis.names])
     lorentz = np.array([shape.lorentz_hz[name] for name in basis.names]) - basis.linewidth_hz
-    shift = recipe.lineshape.shift_sd_ppm * basis.axis.hz_per_ppm * rng.standard_normal(len(basis.names))
+    settings = recipe.lineshape
+    shift = settings.shift_sd_ppm * basis.axis.hz_per_ppm * draws.normal(len(basis.names), settings.mm_scan_part)
     steps = np.exp((2j * shift - lorentz) * np.pi * basis.axis.dwell_s)
     lines = amplitude[:, None] * _powers(steps, basis.axis.n_points)
     return broadened(np.einsum("mt,mt->t", lines, basis.fids), basis.axis, gauss_hz=shape.gauss_hz)
@@ -201,25 +223,25 @@ def _baseline_parts(axis: SpectralAxis) -> tuple[ComplexArray, ComplexArray]:
 
 
 def _macromolecules(
-    creatine: float, recipe: Recipe, axis: SpectralAxis, shape: LineShape, rng: np.random.Generator
+    creatine: float, recipe: Recipe, axis: SpectralAxis, shape: LineShape, draws: _Draws
 ) -> ComplexArray:
     settings = recipe.lineshape
     lines = _study_lines(
         recipe.seed, settings.mm_list_shift_sd_ppm, settings.mm_list_width_sd, settings.mm_list_area_sd
     )
-    total = settings.mm_ratio * creatine * max(0.0, 1 + settings.mm_cv * rng.standard_normal())
-    spread = np.maximum(1 + settings.mm_line_cv * rng.standard_normal(len(lines)), 0.0)
+    total = (
+        settings.mm_ratio * creatine * max(0.0, 1 + settings.mm_cv * float(draws.normal(1, settings.mm_scan_part)[0]))
+    )
+    spread = np.maximum(1 + settings.mm_line_cv * draws.normal(len(lines), settings.mm_scan_part), 0.0)
     fid = total * spread @ _broad_lines(lines, axis)
     return broadened(fid, axis, lorentz_hz=shape.common_lorentz_hz, gauss_hz=shape.gauss_hz)
 
 
-def _baseline(
-    creatine: float, recipe: Recipe, axis: SpectralAxis, shape: LineShape, rng: np.random.Generator
-) -> ComplexArray:
+def _baseline(creatine: float, recipe: Recipe, axis: SpectralAxis, shape: LineShape, draws: _Draws) -> ComplexArray:
     settings = recipe.lineshape
     humps, lipid_line = _baseline_parts(axis)
-    areas = settings.baseline_sd * creatine * rng.standard_normal(len(_HUMPS_PPM))
-    lipid = settings.lipid_max * creatine * rng.random() * lipid_line
+    areas = settings.baseline_sd * creatine * draws.normal(len(_HUMPS_PPM), settings.baseline_scan_part)
+    lipid = settings.lipid_max * creatine * draws.scan.random() * lipid_line
     return np.asarray(areas @ humps + broadened(lipid, axis, gauss_hz=shape.gauss_hz))
 
 

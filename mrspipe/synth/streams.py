@@ -2,7 +2,7 @@
 
 import numpy as np
 
-GROUPS, PEOPLE, SCANS, SPECTRA, IMAGES, ARMS = range(6)
+GROUPS, PEOPLE, SCANS, SPECTRA, IMAGES, ARMS, NUISANCE = range(7)
 
 
 def stream(seed: int, *path: int) -> np.random.Generator:

@@ -9,7 +9,7 @@ from mrspipe.core.errors import ConfigError
 from mrspipe.core.operators import broadened
 from mrspipe.fit.grid import BandGrid
 from mrspipe.fit.learning import MacromoleculePosterior, from_json, learn_macromolecules, to_json
-from mrspipe.fit.macromolecules import gaussian_lines, generic_mean, grid_signals, projected
+from mrspipe.fit.macromolecules import gaussian_lines, generic_mean, grid_functions, projected
 from mrspipe.fit.nuisance import Nuisance
 from mrspipe.fit.settings import FitPriors, FitSettings, RatioPrior
 from mrspipe.fit.spectrum import fit_for_learning, fit_spectrum
@@ -25,7 +25,7 @@ METABOLITES = ("NAA", "Cr", "GABA", "Glu")
 @pytest.fixture(scope="module")
 def generic(axis):
     grid = BandGrid.of(axis, 0.512)
-    return Nuisance.generic(generic_mean(grid, grid_signals(grid)), METABOLITES, PRIORS, basis_width_hz=1.0)
+    return Nuisance.generic(generic_mean(grid, grid_functions(grid).signals), METABOLITES, PRIORS, basis_width_hz=1.0)
 
 
 def posterior(generic, information, moment):
@@ -162,7 +162,7 @@ def test_what_was_learned_for_another_grid_is_refused(generic):
 
 def test_a_study_reveals_the_shape_of_its_macromolecules(axis, learned):
     grid = BandGrid.of(axis, 0.512)
-    signals = grid_signals(grid)
+    signals = grid_functions(grid).signals
     lines = macromolecule_lines()
     width_hz = np.array([BROADER * line.fwhm_ppm for line in lines]) * axis.hz_per_ppm
     moved = gaussian_lines(grid, np.array([line.ppm + MOVED_PPM for line in lines]), width_hz)

@@ -19,7 +19,7 @@ def somewhere(problem):
 def test_the_derivative_is_the_slope_of_the_model(problem, somewhere):
     model = problem.model
     rng = np.random.default_rng(0)
-    amplitudes = rng.uniform(0.5, 2, model.layout.n_basis + len(model.smooth_signals))
+    amplitudes = rng.uniform(0.5, 2, model.layout.n_basis + model.smooth.steps.size)
     analytic = model.derivative(somewhere, model.evaluate(somewhere), amplitudes)
     for index in range(model.layout.size):
         step = np.zeros(model.layout.size)
@@ -71,7 +71,7 @@ def test_the_descent_is_minus_half_the_slope_of_the_objective(problem, somewhere
 def test_the_covariance_is_the_inverse_of_the_full_curvature(problem):
     # Slow twin: the Hessian of all unknowns with the spline among them, inverted as a whole.
     everything = np.arange(problem.theta_mean.size)
-    solution = minimise(problem, problem.theta_mean, free=everything, tolerance=0.01, max_iterations=40)
+    solution = minimise(problem, at(problem, problem.theta_mean), free=everything, tolerance=0.01, max_iterations=40)
     slopes = problem.model.derivative(solution.theta, solution.evaluation, solution.amplitudes)
     jacobian = np.hstack([solution.columns, slopes, problem.base.functions])
     full = jacobian.T @ jacobian
@@ -91,7 +91,7 @@ def test_the_cramer_rao_bound_is_that_of_the_linear_model_without_metabolite_pri
     n_linear, n_names = solution.amplitudes.size, problem.model.layout.n_basis
     design = np.hstack([solution.columns, problem.base.functions])
     full = design.T @ design
-    rows = problem.amplitude_prior.rows[-1 - len(problem.model.smooth_signals) :]
+    rows = problem.amplitude_prior.rows[-1 - problem.model.smooth.steps.size :]
     full[:n_linear, :n_linear] += rows.T @ rows
     last = np.arange(n_linear, len(full))
     full[last, last] += problem.stiffness * problem.base.penalty
@@ -108,7 +108,7 @@ def test_a_ratio_prior_does_not_pull_creatine(problem):
 
 def test_the_minimum_is_a_minimum(problem):
     everything = np.arange(problem.theta_mean.size)
-    solution = minimise(problem, problem.theta_mean, free=everything, tolerance=1e-6, max_iterations=60)
+    solution = minimise(problem, at(problem, problem.theta_mean), free=everything, tolerance=1e-6, max_iterations=60)
     assert solution.converged
     rng = np.random.default_rng(8)
     for _ in range(20):
@@ -121,7 +121,9 @@ def test_balancing_finds_the_mean_line_width_over_the_amplitudes(problem):
     # density of the eight metabolites falls with total creatine, which they are known relative to.
     layout, creatine = problem.model.layout, np.array([name in ("Cr", "PCr") for name in TRUTH])
     held = replace(problem, theta_sd=np.where(np.arange(layout.size) == layout.LORENTZ, problem.theta_sd, 1e-4))
-    best = minimise(held, problem.theta_mean, free=np.array([layout.LORENTZ]), tolerance=1e-6, max_iterations=60)
+    best = minimise(
+        held, at(held, problem.theta_mean), free=np.array([layout.LORENTZ]), tolerance=1e-6, max_iterations=60
+    )
     widths = best.theta[layout.LORENTZ] + np.linspace(-1, 1, 81)
     points = [at(held, np.where(np.arange(layout.size) == layout.LORENTZ, width, best.theta)) for width in widths]
     rows = problem.amplitude_prior.rows
@@ -149,7 +151,7 @@ def test_balancing_leaves_what_stopped_at_a_limit_and_passes_none(problem):
     mean[layout.GAUSS], sd[layout.GAUSS] = 100.0, 4.0
     far = replace(problem, theta_mean=mean, theta_sd=sd)
     everything = np.arange(mean.size)
-    stopped = minimise(far, mean, free=everything, tolerance=1e-3, max_iterations=60)
+    stopped = minimise(far, at(far, mean), free=everything, tolerance=1e-3, max_iterations=60)
     assert stopped.theta[layout.GAUSS] == pytest.approx(100 - 5 * 4)
     moved = balanced(far, stopped).theta
     assert moved[layout.GAUSS] == stopped.theta[layout.GAUSS]

@@ -12,7 +12,7 @@ NAMES = ("NAA", "Cr", "PCr", "GPC", "Ins", "Glu", "Gln", "GABA")
 @pytest.fixture(scope="session")
 def minimum(problem):
     everything = np.arange(problem.theta_mean.size)
-    return minimise(problem, problem.theta_mean, free=everything, tolerance=1e-4, max_iterations=60)
+    return minimise(problem, at(problem, problem.theta_mean), free=everything, tolerance=1e-4, max_iterations=60)
 
 
 def _shares(problem, solution):

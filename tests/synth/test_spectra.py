@@ -167,3 +167,28 @@ def test_coils_with_correlated_noise_combine_optimally_to_the_noise_of_one(basis
     combined = weights.conj() @ noise / np.vdot(sensitivity, weights).real
     expected = noise_sd(clean, basis.axis, 10.0) * np.sqrt(recipe.measurement.blocks)
     assert np.std(combined.real) == pytest.approx(expected, rel=4 / np.sqrt(2 * noise.shape[1]))
+
+
+def test_scans_of_a_person_share_macromolecules_and_baseline_as_far_as_the_recipe_says(basis, truth):
+    def deviations(part, seed):
+        """First point of everything that is broad in two scans of a person: its area."""
+        shape = {"mm_cv": 0.1, "mm_line_cv": 0.1, "baseline_sd": 1.0, "mm_scan_part": part, "baseline_scan_part": part}
+        recipe = recipe_of(lineshape=shape)
+        scans = [
+            synthesise(truth, recipe, basis, np.random.default_rng([seed, k]), np.random.default_rng(seed))
+            for k in (1, 2)
+        ]
+        return [(one.macromolecules[0].real, one.baseline[0].real) for one in scans]
+
+    n = 200
+    for part in (0.0, 0.6, 1.0):
+        drawn = np.array([deviations(part, seed) for seed in range(n)])
+        for kind in (0, 1):
+            first, second = drawn[:, 0, kind], drawn[:, 1, kind]
+            # Fisher's z has the standard error 1 / sqrt(n - 3).
+            found, expected = np.corrcoef(first, second)[0, 1], 1 - part**2
+            if part == 0:
+                # Lipid is a little of every scan's own.
+                assert found > 0.99
+            else:
+                assert abs(np.arctanh(found) - np.arctanh(expected)) < 4 / np.sqrt(n - 3)
