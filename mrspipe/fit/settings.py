@@ -89,7 +89,7 @@ class JointPriors(Settings):
     """SD of the macromolecules at any chemical shift, relative to their value there and a tenth of the largest."""
     line_shape: Positive = 0.3
     """SD of single widths, shifts and the shape of the common line, relative to that between people."""
-    baseline: Positive = 0.5
+    baseline: Positive = 0.125
     """SD of the baseline's deviation from the subject's, relative to that of the baseline itself."""
 
 
