@@ -79,3 +79,9 @@ def test_a_scan_of_noise_is_refused(basis):
     noise = make_signal(basis, noise=1.0, truth=dict.fromkeys(TRUTH, 0.0), macromolecules=0.0)
     with pytest.raises(AnalysisError):
         with_macromolecules(basis, noise, FitSettings())
+
+
+def test_a_scan_without_nulling_is_refused(basis):
+    # The macromolecules of the signal are those of the list, so that only the metabolites tell.
+    with pytest.raises(AnalysisError, match="not metabolite-nulled"):
+        with_macromolecules(basis, make_signal(basis, noise=0.3), FitSettings())
