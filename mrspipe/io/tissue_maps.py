@@ -29,6 +29,8 @@ NO_TISSUE = "no tissue maps"
 
 _NATIVE_SPACES = frozenset({"T1w", "orig"})
 _ENTITY = re.compile(r"(?:^|[/_\W]|(?<=c[123]))(sub|ses|space)-([A-Za-z0-9]+)")
+# A subject in a name, which a dot, an underscore or nothing follows.
+_SUBJECT = re.compile(r"sub-([^._]+)(?=[._]|$)")
 _LABELS = "labels"
 # By program: what its file names look like, and which tissue the part that is captured stands for.
 _PATTERNS: Mapping[str, tuple[re.Pattern[str], Mapping[str, str]]] = {
@@ -136,7 +138,10 @@ def find_tissue_source(root: Path, derivatives: Mapping[str, Path], subjects: Se
             raise FileError("The folder does not exist.", where=f"derivatives {name}={folder}", code="derivatives")
     under_root = {path.name: path for path in sorted((root / "derivatives").glob("*")) if path.is_dir()}
     folders = dict(derivatives) or under_root
-    sources = [TissueSource(n, f, {s: _files_of(f, s) for s in subjects}) for n, f in folders.items()]
+    sources = []
+    for name, folder in folders.items():
+        entries = _entries_by_subject(folder)
+        sources.append(TissueSource(name, folder, {s: _files_of(folder, s, entries.get(s, ())) for s in subjects}))
     filled = [source for source in sources if source.files]
     with_maps = [source for source in filled if any(file.tissue != _LABELS for file in source.files)]
     chosen = with_maps or filled
@@ -151,12 +156,24 @@ def find_tissue_source(root: Path, derivatives: Mapping[str, Path], subjects: Se
     return chosen[0] if chosen else None
 
 
-def _files_of(folder: Path, subject: str) -> tuple[TissueFile, ...]:
+def _entries_by_subject(folder: Path) -> dict[str, list[Path]]:
+    """What lies in a folder itself, by the subjects that the names name; listed once, not once for each subject."""
+    entries: dict[str, list[Path]] = {}
+    for path in folder.iterdir():
+        for subject in dict.fromkeys(_SUBJECT.findall(path.name)):
+            entries.setdefault(subject, []).append(path)
+    return entries
+
+
+def _files_of(folder: Path, subject: str, entries: Sequence[Path]) -> tuple[TissueFile, ...]:
     # Only these folders are looked into: walking the whole tree of a derivative takes minutes on large studies.
-    of_subject = [path for end in ("", "_*", ".anat") for path in folder.glob(f"sub-{subject}{end}") if path.is_dir()]
+    own = (f"sub-{subject}", f"sub-{subject}.anat")
+    of_subject = [
+        path for path in entries if (path.name in own or path.name.startswith(f"sub-{subject}_")) and path.is_dir()
+    ]
     below = [path for top in of_subject for deep in ("*", "ses-*/*", "*/*.anat") for path in top.glob(deep)]
-    places = dict.fromkeys([folder, *of_subject, *(path for path in below if path.is_dir())])
-    paths = [path for place in places for path in place.glob("*" if place != folder else f"*sub-{subject}[._]*")]
+    places = dict.fromkeys([*of_subject, *(path for path in below if path.is_dir())])
+    paths = [*entries, *(path for place in places for path in place.glob("*"))]
     return tuple(file for path in sorted(paths) for file in _tissue_file(path, folder, subject))
 
 

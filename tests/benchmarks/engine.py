@@ -133,7 +133,7 @@ def plan(n: int, folder: Path) -> None:
         fresh = Marks(many.config, FileHashes(folder / "memory.json"))
         assert [fresh.scan(scan, None) for scan in files.scans] == list(expected.values())
     with timed("collect the tables", n):
-        collect(many.out_dir, many.bids_dir, done, many.config.design)
+        collect(many.out_dir, many.bids_dir, done)
     say(f"this process at its largest: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 
 
