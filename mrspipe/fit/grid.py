@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from scipy.fft import fft, next_fast_len
 
-from mrspipe.core.arrays import ComplexArray, FloatArray
+from mrspipe.core.arrays import ComplexArray, FloatArray, IntArray
 from mrspipe.core.axis import SpectralAxis
 
 _CENTRE_PPM = 2.2
@@ -62,9 +62,8 @@ class BandGrid:
     @cached_property
     def time_s(self) -> FloatArray:
         """Time of each point of a band-limited signal, shape (n_bins,); times before zero are clipped."""
-        time = np.arange(self.n_bins) / (self.n_bins * self.spacing_hz)
-        period = 1 / self.spacing_hz
-        return np.asarray(np.where(time < 0.75 * period, time, np.maximum(time - period, _EARLIEST_S)))
+        time = signed_points(self.n_bins) / (self.n_bins * self.spacing_hz)
+        return np.asarray(np.maximum(time, _EARLIEST_S))
 
     def slice_ppm(self, low_ppm: float, high_ppm: float) -> slice:
         """Bins from ``low_ppm`` to ``high_ppm``."""
@@ -87,6 +86,17 @@ class BandGrid:
     def to_spectrum(self, signals: ComplexArray) -> ComplexArray:
         """Inverse of `to_time`."""
         return np.asarray(np.fft.fftshift(np.fft.fft(signals, axis=-1), axes=-1))
+
+
+def first_early(n_bins: int) -> int:
+    """First point of a band-limited signal that is before time zero: the last quarter is wrapped."""
+    return -(-3 * n_bins // 4)
+
+
+def signed_points(n_bins: int) -> IntArray:
+    """Number of each point of a band-limited signal from time zero, negative before it, shape (n_bins,)."""
+    point = np.arange(n_bins)
+    return np.where(point < first_early(n_bins), point, point - n_bins)
 
 
 def _zero_filled(fids: ComplexArray, first_hz: float, dwell_s: float) -> ComplexArray:

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.fft import fft
 
 from mrspipe.core.arrays import ComplexArray, FloatArray, IntArray
-from mrspipe.fit.grid import BandGrid
+from mrspipe.fit.grid import BandGrid, first_early, signed_points
 from mrspipe.fit.lineshape import N_SHAPE, shape_functions
 
 _GAUSS = np.pi**2 / (4 * np.log(2))
@@ -84,10 +84,8 @@ class Copies:
     def signals(self) -> ComplexArray:
         """All of them, shape (n_copies, n_bins)."""
         n_bins = self.signal.size
-        point = np.arange(n_bins)
-        # The end of a band-limited signal is before time zero, as in `BandGrid.time_s`.
-        point = np.where(point < _first_early(n_bins), point, point - n_bins)
-        return np.asarray(self.signal * np.exp(2j * np.pi / (n_bins * self.N_PARTS) * np.outer(self.steps, point)))
+        turns = np.outer(self.steps, signed_points(n_bins)) / (n_bins * self.N_PARTS)
+        return np.asarray(self.signal * np.exp(2j * np.pi * turns))
 
     def places(self, window: slice) -> IntArray:
         """Where `fine_spectrum` holds the bins of each copy, shape (n_copies, n_window)."""
@@ -96,15 +94,10 @@ class Copies:
 
     def fine_spectrum(self, signal: ComplexArray) -> ComplexArray:
         """Spectrum of a signal at every part of a bin, shape (n_bins * N_PARTS,)."""
-        n_bins, early = signal.size, _first_early(signal.size)
+        n_bins, early = signal.size, first_early(signal.size)
         longer = np.zeros(n_bins * self.N_PARTS, signal.dtype)
         longer[:early], longer[early - n_bins :] = signal[:early], signal[early:]
         return np.asarray(fft(longer))
-
-
-def _first_early(n_bins: int) -> int:
-    """First point of a band-limited signal that is before time zero."""
-    return -(-3 * n_bins // 4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,16 +166,19 @@ class SpectralModel:
         return np.asarray(self.grid.time_s**2)
 
     @cached_property
+    def _signs(self) -> FloatArray:
+        return np.asarray(1.0 - 2.0 * (np.arange(self.grid.n_bins) % 2))
+
+    @cached_property
     def _centred(self) -> tuple[ComplexArray, ComplexArray]:
         """Basis and smooth signals with alternating signs, so that their transforms start at the lowest frequency."""
-        signs = 1.0 - 2.0 * (np.arange(self.grid.n_bins) % 2)
+        signs = self._signs
         return (self.basis_signals * signs).astype(self.precision), (self.smooth.signals * signs).astype(self.precision)
 
     @cached_property
     def _one_smooth(self) -> tuple[ComplexArray, IntArray]:
         """The signal that all smooth ones are copies of, centred, and where its fine spectrum holds theirs."""
-        signs = 1.0 - 2.0 * (np.arange(self.grid.n_bins) % 2)
-        return (self.smooth.signal * signs).astype(self.precision), self.smooth.places(self.window)
+        return (self.smooth.signal * self._signs).astype(self.precision), self.smooth.places(self.window)
 
     @cached_property
     def _shape_functions(self) -> ComplexArray:

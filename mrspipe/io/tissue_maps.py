@@ -159,7 +159,8 @@ def find_tissue_source(root: Path, derivatives: Mapping[str, Path], subjects: Se
 def _entries_by_subject(folder: Path) -> dict[str, list[Path]]:
     """What lies in a folder itself, by the subjects that the names name; listed once, not once for each subject."""
     entries: dict[str, list[Path]] = {}
-    for path in folder.iterdir():
+    # Unlike a listing, a pattern passes over a folder that may not be read.
+    for path in folder.glob("*"):
         for subject in dict.fromkeys(_SUBJECT.findall(path.name)):
             entries.setdefault(subject, []).append(path)
     return entries

@@ -64,7 +64,8 @@ def test_a_run_that_was_killed_is_taken_over_and_what_it_had_begun_removed(tmp_p
 def test_a_process_that_has_the_number_of_a_killed_run_is_not_taken_for_it(tmp_path):
     leave(tmp_path, started="1")
     with locked(tmp_path, None):
-        pass
+        # Its own; that of the killed run is gone.
+        assert len(notes(tmp_path)) == 1
 
 
 def test_a_run_on_another_computer_may_be_alive(tmp_path):
