@@ -5,7 +5,7 @@ checked with every job. A job whose worker dies is given to another one; one tha
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -160,19 +160,36 @@ class Cluster:
         ConfigError
             Code ``cluster-version``: a worker has another mrspipe.
         """
+        results: dict[int, Result] = {}
+        self._run_some(work, dict(enumerate(jobs)), results, done)
+        # The scheduler blames every job that was given to a worker which died, also those that had yet to begin. They
+        # run again one by one, and only a job that dies alone is lost.
+        for index, job in enumerate(jobs):
+            if index not in results:
+                self._run_some(work, {index: job}, results, done)
+            if index not in results:
+                results[index] = lost(job)
+                done(results[index])
+        return [results[index] for index in range(len(jobs))]
+
+    def _run_some(
+        self,
+        work: Callable[[Job], Result],
+        jobs: Mapping[int, Job],
+        results: dict[int, Result],
+        done: Callable[[Result], None],
+    ) -> None:
+        """Run jobs and add their results; those whose workers died stay away."""
         from distributed import KilledWorker, as_completed
 
         run_one = partial(_on_worker, os.getcwd(), program_mark(), work)
-        futures = self._client.map(run_one, jobs, pure=False)
-        index_of = {future.key: index for index, future in enumerate(futures)}
-        results: dict[int, Result] = {}
+        futures = self._client.map(run_one, list(jobs.values()), pure=False)
+        index_of = {future.key: index for future, index in zip(futures, jobs, strict=True)}
         try:
             for future in as_completed(futures, loop=self._client.loop):
-                index = index_of[future.key]
-                if future.status == "error" and isinstance(error := future.exception(), KilledWorker):
-                    results[index] = lost(jobs[index])
-                elif future.status == "error":
-                    raise error
+                if future.status == "error":
+                    if not isinstance(error := future.exception(), KilledWorker):
+                        raise error
                 elif future.status != "finished":
                     raise InputError(
                         "The scheduler of the cluster went away.",
@@ -181,11 +198,10 @@ class Cluster:
                         code="cluster",
                     )
                 else:
-                    results[index] = future.result()
-                done(results[index])
+                    results[index_of[future.key]] = future.result()
+                    done(results[index_of[future.key]])
         finally:
             self._client.cancel(futures)
-        return [results[index] for index in range(len(jobs))]
 
     def close(self) -> None:
         """Leave the scheduler; workers that were started here end."""

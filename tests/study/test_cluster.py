@@ -90,11 +90,13 @@ def test_a_worker_that_is_killed_costs_no_result(scheduler):
 
 
 @pytest.mark.slow
-def test_a_job_that_takes_its_workers_with_it_is_lost_and_no_other(tmp_path, monkeypatch):
+@pytest.mark.parametrize("n_procs", [1, 2])
+def test_a_job_that_takes_its_workers_with_it_is_lost_and_no_other(n_procs, tmp_path, monkeypatch):
+    # With one worker, the jobs behind the deadly one wait on the worker that dies, each time that it is tried.
     monkeypatch.setenv("PYTHONPATH", ENVIRONMENT["PYTHONPATH"])
-    settings = EngineSettings(engine="dask", n_procs=2, memory_limit="400MiB")
+    settings = EngineSettings(engine="dask", n_procs=n_procs, memory_limit="400MiB")
     with Workers(settings, work_dir=tmp_path) as pool:
-        assert pool.run(die, [1, 2, 3, 4], lost=negative) == [1, -2, 3, 4]
+        assert pool.run(die, [2, 1, 3, 4], lost=negative) == [-2, 1, 3, 4]
 
 
 @pytest.mark.slow
