@@ -112,8 +112,9 @@ def _world(request: CalibrationRequest) -> World:
     if not request.all_metabolites:
         config = _outcome_only(config)
     seed = request.recipe.seed if request.seed is None else request.seed
-    # Rates are those of samples: cohorts whose moments are matched would all be the same one.
-    recipe = request.recipe.model_copy(update={"moment_matched": False})
+    # Rates are those of samples: cohorts whose moments are matched would all be the same one, and mirrored errors are
+    # smaller in a mean than they are.
+    recipe = request.recipe.model_copy(update={"moment_matched": False, "mirrored": False})
     return World(recipe, config, request.level, seed)
 
 
@@ -121,7 +122,7 @@ def _about_the_cohorts(request: CalibrationRequest) -> list[str]:
     matched = (
         "The recipe matches the moments of its sample; here cohorts are drawn at random, as rates are about samples."
     )
-    return [matched] if request.recipe.moment_matched else []
+    return [matched] if request.recipe.moment_matched or request.recipe.mirrored else []
 
 
 def _without_extras(config: StudyConfig) -> StudyConfig:

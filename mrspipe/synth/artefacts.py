@@ -15,6 +15,7 @@ from mrspipe.physics.constants import WATER_PPM
 from mrspipe.synth.acquisition import ArtefactSettings
 from mrspipe.synth.recipe import Recipe
 from mrspipe.synth.spectra import CleanSpectrum, noise_sd
+from mrspipe.synth.streams import Draws
 
 # A transient during motion, assumed: part of the signal is lost, frequency and phase are elsewhere.
 _MOTION_LOSS = (0.3, 0.7)
@@ -64,7 +65,7 @@ class _Receiver:
     sensitivities: ComplexArray
     noise_correlation: float
 
-    def stored(self, fids: ComplexArray, sd: float, rng: np.random.Generator) -> ComplexArray:
+    def stored(self, fids: ComplexArray, sd: float, rng: Draws) -> ComplexArray:
         """Give each coil its view of the transients, and noise that leaves ``sd`` after the optimal combination."""
         n_coils = len(self.sensitivities)
         correlation = np.full((n_coils, n_coils), self.noise_correlation)
@@ -77,9 +78,7 @@ class _Receiver:
         return np.asarray(seen + sd * np.sqrt(precision) * mixed)
 
 
-def record(
-    clean: CleanSpectrum, recipe: Recipe, axis: SpectralAxis, *, snr: float, rng: np.random.Generator
-) -> Recorded:
+def record(clean: CleanSpectrum, recipe: Recipe, axis: SpectralAxis, *, snr: float, rng: Draws) -> Recorded:
     """Play the acquisition of one scan.
 
     Parameters
@@ -89,7 +88,7 @@ def record(
     axis : SpectralAxis
     snr : float
         Signal-to-noise ratio of the spectrum after all transients and coils are combined.
-    rng : Generator
+    rng : Draws
 
     Returns
     -------
@@ -116,9 +115,7 @@ def record(
     return Recorded(stored, receiver.stored(still.of(water * eddy, axis), sd, rng))
 
 
-def average(
-    clean: CleanSpectrum, recipe: Recipe, axis: SpectralAxis, *, snr: float, rng: np.random.Generator
-) -> Recorded:
+def average(clean: CleanSpectrum, recipe: Recipe, axis: SpectralAxis, *, snr: float, rng: Draws) -> Recorded:
     """Play an acquisition that the scanner combines to one average without loss, and its water reference.
 
     There is the scan's own frequency offset, phase, scale, gain and noise, and residual water where water is
@@ -148,21 +145,19 @@ def average(
     return Recorded(stored[0].reshape(1, 1, 1, -1), stored[1].reshape(1, 1, -1))
 
 
-def _offset_and_phase(artefacts: ArtefactSettings, rng: np.random.Generator) -> tuple[float, float]:
+def _offset_and_phase(artefacts: ArtefactSettings, rng: Draws) -> tuple[float, float]:
     """Draw frequency offset and receiver phase of a scan."""
     offset_hz = artefacts.offset_sd_hz * rng.standard_normal()
     return offset_hz, float(np.deg2rad(artefacts.phase_sd_deg) * rng.standard_normal())
 
 
-def _cycled(
-    metabolites: ComplexArray, water: ComplexArray, artefacts: ArtefactSettings, rng: np.random.Generator
-) -> ComplexArray:
+def _cycled(metabolites: ComplexArray, water: ComplexArray, artefacts: ArtefactSettings, rng: Draws) -> ComplexArray:
     """Give the two halves of metabolite cycling, shape (2, n_points)."""
     imbalance = artefacts.cycling_imbalance * rng.uniform(-1, 1)
     return np.array([water + metabolites, (1 - imbalance) * water - artefacts.inversion_efficiency * metabolites])
 
 
-def _residual(clean: CleanSpectrum, recipe: Recipe, axis: SpectralAxis, rng: np.random.Generator) -> ComplexArray:
+def _residual(clean: CleanSpectrum, recipe: Recipe, axis: SpectralAxis, rng: Draws) -> ComplexArray:
     """Water left by water suppression: a few lines around 4.65 ppm, each with its own phase."""
     amplitude = recipe.artefacts.residual_water * clean.naa_methyl * rng.random(_RESIDUAL_LINES) / _RESIDUAL_LINES
     offset_hz = axis.offset_hz(WATER_PPM) + axis.hz_per_ppm * _RESIDUAL_SD_PPM * rng.standard_normal(_RESIDUAL_LINES)
@@ -173,13 +168,13 @@ def _residual(clean: CleanSpectrum, recipe: Recipe, axis: SpectralAxis, rng: np.
     return broadened(lines, axis, gauss_hz=clean.line_shape.gauss_hz)
 
 
-def _eddy_phase(artefacts: ArtefactSettings, axis: SpectralAxis, rng: np.random.Generator) -> ComplexArray:
+def _eddy_phase(artefacts: ArtefactSettings, axis: SpectralAxis, rng: Draws) -> ComplexArray:
     """Phase factor over time that eddy currents give to water and metabolites alike, shape (n_points,)."""
     start_rad = np.deg2rad(artefacts.eddy_max_deg) * rng.uniform(-1, 1)
     return np.asarray(np.exp(1j * start_rad * np.exp(-axis.time_s / rng.uniform(*artefacts.eddy_decay_s))))
 
 
-def _sensitivities(n_coils: int, rng: np.random.Generator) -> ComplexArray:
+def _sensitivities(n_coils: int, rng: Draws) -> ComplexArray:
     """Draw complex sensitivities whose squares sum to 1: then the optimal combination has the noise of one coil."""
     if n_coils == 1:
         return np.ones(1, dtype=np.complex128)
@@ -188,7 +183,7 @@ def _sensitivities(n_coils: int, rng: np.random.Generator) -> ComplexArray:
     return np.asarray(size * turn / np.linalg.norm(size))
 
 
-def _wander(shape: tuple[int, ...], artefacts: ArtefactSettings, offset_hz: float, rng: np.random.Generator) -> _Wander:
+def _wander(shape: tuple[int, ...], artefacts: ArtefactSettings, offset_hz: float, rng: Draws) -> _Wander:
     """Draw drift, jitter and motion of stored transients, in the order in which they are acquired."""
     n = int(np.prod(shape))
     drift = artefacts.drift_max_hz * rng.uniform(-1, 1) * np.linspace(0, 1, n)

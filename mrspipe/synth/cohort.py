@@ -25,7 +25,7 @@ from mrspipe.synth.people import (
 )
 from mrspipe.synth.ratings import RatingModel, rating_models
 from mrspipe.synth.recipe import Recipe
-from mrspipe.synth.streams import PEOPLE, SCANS, stream
+from mrspipe.synth.streams import PEOPLE, SCANS, Draws, Mirrored, stream
 
 # Grey matter changes along the left-right direction of the tissue maps, so that a voxel placed a little aside has
 # other tissue. With the largest SD between sessions that is allowed, a voxel lies within 8.4 mm of the intended place.
@@ -62,9 +62,11 @@ class ScanTruth:
     lost : str
         Why the scan was not acquired; empty: it was.
     index : tuple of int
-        Participant, session and task number: names the scan's random stream.
+        Participant, session and task number: names the scan's random streams.
     arm : str
         Empty without one.
+    mirrors : tuple of int, optional
+        Index of the scan from which all that disturbs this one deviates in the opposite direction.
     """
 
     key: ScanKey
@@ -78,6 +80,15 @@ class ScanTruth:
     lost: str
     index: tuple[int, int, int]
     arm: str = ""
+    mirrors: tuple[int, int, int] | None = None
+
+    def draws(self, seed: int, part: int, depth: int = 3) -> Draws:
+        """Random numbers for what disturbs the scan (depth 3), all scans of its session (2), or its participant (1)."""
+        return _draws(seed, part, self.index[:depth], self.mirrors and self.mirrors[:depth])
+
+
+def _draws(seed: int, part: int, index: tuple[int, ...], mirrors: tuple[int, ...] | None) -> Draws:
+    return stream(seed, part, *index) if mirrors is None else Mirrored(stream(seed, part, *mirrors))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +137,24 @@ def draw_cohort(recipe: Recipe, *, seed: int | None = None) -> Cohort:
     displacements = _displacements(recipe, len(people), seed)
     slopes = _slopes(recipe, people, displacements)
     spread = spread_of(recipe, deviates, slopes, strata=strata(people), orders=orders)
+    twins = _twins(strata(people)) if recipe.mirrored else {}
     visits: list[Visit] = []
     scans: list[ScanTruth] = []
     for number, person in enumerate(people):
         model, responses = ratings.get(person.group), spread.responses[number]
         visits += _visits(recipe, person, orders[number], model, responses, streams[number])[: person.n_attended]
-        scans += _scans(recipe, person, orders[number], number, displacements[number], spread, seed)
+        twin = (twins[number], orders[twins[number]]) if number in twins else None
+        scans += _scans(recipe, person, orders[number], number, displacements[number], spread, twin, seed)
     return Cohort(tuple(people), tuple(visits), tuple(scans))
+
+
+def _twins(strata: Sequence[tuple[str, str]]) -> dict[int, int]:
+    """Whom a participant mirrors: every second one of a group and arm the one before; a last odd one nobody."""
+    twins: dict[int, int] = {}
+    for stratum in set(strata):
+        numbers = [number for number, one in enumerate(strata) if one == stratum]
+        twins |= dict(zip(numbers[1::2], numbers[::2], strict=False))
+    return twins
 
 
 def _displacements(recipe: Recipe, n_people: int, seed: int) -> FloatArray:
@@ -186,15 +208,20 @@ def _scans(
     number: int,
     displacements: FloatArray,
     spread: Spread,
+    twin: tuple[int, tuple[str, ...]] | None,
     seed: int,
 ) -> list[ScanTruth]:
     scans = []
+    # Scans of twins correspond where the treatment is the same, not the day.
+    of_twin = np.argsort(twin[1], kind="stable")[np.argsort(np.argsort(order, kind="stable"))] if twin else None
     for s, session in enumerate(recipe.sessions or (None,)):
         tissue = fractions(person.tissue.gm + GM_PER_MM * float(displacements[s]), person.tissue.csf)
         for t, task in enumerate(recipe.tasks or (None,)):
             key = ScanKey(sub=person.label, ses=session, task=task)
             shifts = _shifts(recipe, person, key, order[s], spread.responses[number])
-            rng = stream(seed, SCANS, number, s, t)
+            index = (number, s, t)
+            mirrors = (twin[0], int(of_twin[s]), t) if twin and of_twin is not None else None
+            rng = _draws(seed, SCANS, index, mirrors)
             lost = "dropped out" if s >= person.n_attended else ""
             lost = lost or ("technical failure" if rng.random() < recipe.losses.technical else "")
             snr, fwhm_hz = _quality(recipe, shifts, rng)
@@ -209,8 +236,9 @@ def _scans(
                     snr=snr,
                     fwhm_hz=fwhm_hz,
                     lost=lost,
-                    index=(number, s, t),
+                    index=index,
                     arm=person.arm,
+                    mirrors=mirrors,
                 )
             )
     return scans
@@ -229,7 +257,7 @@ def _shifts(
     return total
 
 
-def _quality(recipe: Recipe, shifts: Mapping[str, float], rng: np.random.Generator) -> tuple[float, float]:
+def _quality(recipe: Recipe, shifts: Mapping[str, float], rng: Draws) -> tuple[float, float]:
     """Draw SNR and FWHM, held within their ranges."""
     q = recipe.quality
     first, second = rng.standard_normal(2)

@@ -96,7 +96,9 @@ def _fit_errors(cohort: Cohort, recipe: Recipe, seed: int) -> Iterator[FloatArra
     spread = np.array([level.fit_error_sd for level in recipe.levels.values()])
     shape = (max(1, len(recipe.sessions)), max(1, len(recipe.tasks)), len(spread))
     drawn = {n: stream(seed, _FIT_ERRORS, n).standard_normal(shape) for n in {scan.index[0] for scan in cohort.scans}}
-    return (spread * drawn[scan.index[0]][scan.index[1:]] for scan in cohort.scans)
+    for scan in cohort.scans:
+        number, *place = scan.mirrors or scan.index
+        yield (-spread if scan.mirrors else spread) * drawn[number][tuple(place)]
 
 
 def _with_errors(truth: ScanTruth, recipe: Recipe, errors: FloatArray) -> ScanTruth:

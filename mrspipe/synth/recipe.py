@@ -257,6 +257,9 @@ class Recipe(Sourced):
     moment_matched: bool = False
     """Draw within each group so that the sample means and SDs of the concentrations, and those of their changes, are
     those of the recipe (where the group is large enough), for stable figures. The slopes are then part of the SDs."""
+    mirrored: bool = False
+    """Give every two participants of a group opposite deviations in what disturbs their scans (quality, line shape,
+    macromolecules, baseline, artefacts, noise, gain), so that errors nearly cancel in means, for stable figures."""
     ratings: Ratings | None = None
     """Ratings by the participants; absent: none."""
     tissue: TissueSettings = TissueSettings()

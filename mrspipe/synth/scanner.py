@@ -13,7 +13,7 @@ from mrspipe.synth.artefacts import average, record
 from mrspipe.synth.cohort import ScanTruth
 from mrspipe.synth.recipe import Recipe
 from mrspipe.synth.spectra import LineShape, synthesise
-from mrspipe.synth.streams import NUISANCE, SPECTRA, stream
+from mrspipe.synth.streams import NUISANCE, SPECTRA
 
 SpectrumLevel = Literal["averaged", "raw"]
 # SD of the voxel's rotation from session to session, assumed.
@@ -48,12 +48,12 @@ def scan(truth: ScanTruth, recipe: Recipe, basis: BasisSet, seed: int, *, level:
     -------
     Delivered
     """
-    rng = stream(seed, SPECTRA, *truth.index)
-    clean = synthesise(truth, recipe, basis, rng, stream(seed, NUISANCE, truth.index[0]))
+    rng = truth.draws(seed, SPECTRA)
+    clean = synthesise(truth, recipe, basis, rng, truth.draws(seed, NUISANCE, 1))
     play = average if level == "averaged" else record
     recorded = play(clean, recipe, basis.axis, snr=truth.snr, rng=rng)
     # One position for all scans of a session.
-    angle_deg = _ANGLE_SD_DEG * float(stream(seed, SPECTRA, *truth.index[:2]).standard_normal())
+    angle_deg = _ANGLE_SD_DEG * float(truth.draws(seed, SPECTRA, 2).standard_normal())
     m = recipe.measurement
     affine = voxel_affine(m, displacement_mm=truth.displacement_mm, angle_deg=angle_deg)
 

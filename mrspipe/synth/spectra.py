@@ -27,6 +27,7 @@ from mrspipe.physics.macromolecules import MacromoleculeLine, macromolecule_line
 from mrspipe.synth.cohort import ScanTruth
 from mrspipe.synth.recipe import Recipe
 from mrspipe.synth.relaxation import metabolite_attenuation, metabolite_t2_s, water_compartments
+from mrspipe.synth.streams import Draws
 
 # Peaks that count for the signal-to-noise ratio.
 _SNR_RANGE_PPM = (0.2, 4.0)
@@ -86,8 +87,8 @@ def make_basis(recipe: Recipe) -> BasisSet:
 class _Draws:
     """Normal deviates of a scan, of which a part is that of the person."""
 
-    scan: np.random.Generator
-    person: np.random.Generator
+    scan: Draws
+    person: Draws
 
     def normal(self, n: int, scan_part: float) -> FloatArray:
         own, common = self.scan.standard_normal(n), self.person.standard_normal(n)
@@ -98,8 +99,8 @@ def synthesise(
     truth: ScanTruth,
     recipe: Recipe,
     basis: BasisSet,
-    rng: np.random.Generator,
-    person: np.random.Generator | None = None,
+    rng: Draws,
+    person: Draws | None = None,
 ) -> CleanSpectrum:
     """Make the noise-free signals of one scan.
 
@@ -109,9 +110,9 @@ def synthesise(
     recipe : Recipe
     basis : BasisSet
         From `make_basis`.
-    rng : Generator
+    rng : Draws
         Draws line shape, macromolecules and baseline.
-    person : Generator, optional
+    person : Draws, optional
         Draws what the scans of a person have in common, from the same state in each of them.
 
     Returns
@@ -141,7 +142,7 @@ def metabolite_amplitudes(truth: ScanTruth, recipe: Recipe) -> dict[str, float]:
     }
 
 
-def draw_line_shape(truth: ScanTruth, recipe: Recipe, rng: np.random.Generator) -> LineShape:
+def draw_line_shape(truth: ScanTruth, recipe: Recipe, rng: Draws) -> LineShape:
     """Draw the Lorentzian width; the Gaussian one brings creatine to the scan's FWHM."""
     settings = recipe.lineshape
     common = max(0.0, settings.lorentz_hz + settings.lorentz_sd_hz * rng.standard_normal())

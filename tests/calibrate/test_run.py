@@ -89,8 +89,9 @@ def test_another_state_of_the_program_starts_again(tmp_path, monkeypatch):
     assert after["cohorts"] == before["cohorts"]
 
 
-def test_cohorts_are_drawn_at_random_also_where_the_recipe_matches_moments(tmp_path):
-    matched = RECIPE.model_copy(update={"moment_matched": True})
+@pytest.mark.parametrize("setting", ["moment_matched", "mirrored"])
+def test_cohorts_are_drawn_at_random_also_where_the_recipe_leaves_less_to_chance(tmp_path, setting):
+    matched = RECIPE.model_copy(update={setting: True})
     found = calibrate(request(tmp_path / "matched", 3, recipe=matched))
     plain = calibrate(request(tmp_path / "plain", 3))
     assert found.rows == plain.rows
