@@ -12,8 +12,7 @@ from mrspipe.preprocess.steps import PreprocessSettings
 from mrspipe.qc import QcSettings
 from mrspipe.quantify.settings import QuantifySettings
 from mrspipe.settings import Settings, parse_settings, read_toml
-from mrspipe.stats.design import ContrastSettings, Design, StatsSettings
-from mrspipe.stats.robustness import RobustnessSettings
+from mrspipe.stats.design import ContrastSettings, Design, RobustnessSettings, StatsSettings
 
 # configs/ and synthetic_data/ stand beside the package in a checkout, and inside it in an installed wheel.
 _CHECKOUT = Path(__file__).parents[1]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mrspipe.calibrate.cohorts import play_cohorts
+from mrspipe.calibrate.cohorts import PlayedCohort, play_cohorts
 from mrspipe.calibrate.figure import calibration_figure
 from mrspipe.calibrate.leaks import leak_rows, statements
 from mrspipe.calibrate.rates import calibration_rows, records_of
@@ -15,6 +15,7 @@ from mrspipe.core.errors import ConfigError
 from mrspipe.engine import Progress
 from mrspipe.io.atomic import atomic_write_text
 from mrspipe.io.columns import CALIBRATION, LEAKS
+from mrspipe.io.locks import locked
 from mrspipe.io.tables import table_of, write_table
 from mrspipe.report.svg import svg_file
 from mrspipe.stats.questions import resolve_contrasts
@@ -81,10 +82,17 @@ def calibrate(request: CalibrationRequest, progress: Progress = lambda *_: None)
         The design's outcome is in a quantity whose truth the recipe does not give, or a contrast does not fit.
     AnalysisError
         A worker process died.
+    InputError
+        Code ``locked``: another calibration writes to the same folder.
     """
     world = _world(request)
+    with locked(request.out_dir, None):
+        cohorts = play_cohorts(world, request.n_cohorts, request.out_dir, progress)
+        return _written(request, world, cohorts)
+
+
+def _written(request: CalibrationRequest, world: World, cohorts: Sequence[PlayedCohort]) -> Calibration:
     alpha = world.config.stats.alpha
-    cohorts = play_cohorts(world, request.n_cohorts, request.out_dir, progress)
     records = records_of(world, cohorts)
     rows, leaks = calibration_rows(records, world.config.design, alpha), leak_rows(world, cohorts)
     said = [*_about_the_cohorts(request), *statements(records, leaks, alpha)]

@@ -207,3 +207,12 @@ class StatsSettings(Settings):
     """Analyse scans of doubtful quality; false shows what the results owe to them."""
     table: TableSettings = TableSettings()
     """Reading of tables from other programs."""
+
+
+class RobustnessSettings(Settings):
+    """The same contrasts under other reasonable choices."""
+
+    enabled: bool = True
+    """Write ``group/robustness.tsv``: the outcome's contrasts under every choice."""
+    leave_one_out: bool = True
+    """Also the main contrasts without each participant in turn."""

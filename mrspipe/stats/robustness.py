@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mrspipe.settings import Settings
 from mrspipe.stats.contrasts import computed
-from mrspipe.stats.design import ContrastSettings, Design, StatsSettings
+from mrspipe.stats.design import ContrastSettings, Design, RobustnessSettings, StatsSettings
 from mrspipe.stats.questions import compares_changes, resolve_contrasts
 from mrspipe.stats.rows import SCAN_COLUMNS, as_measured, is_included, is_usable, measurement_rows, without_doubtful
 from mrspipe.stats.samples import SUBJECT, Sample
@@ -41,15 +40,6 @@ _BETWEEN = frozenset({"group", "arm", "sequence"})
 _OTHER_TESTS = {"ranks": "rank test", "resampling": "resampling test", "weighted": "weighted by standard errors"}
 # Relative bound of Cramer and Rao above which some leave values out, in %.
 _CRLB_PCT = 20.0
-
-
-class RobustnessSettings(Settings):
-    """The same contrasts under other reasonable choices."""
-
-    enabled: bool = True
-    """Write ``group/robustness.tsv``: the outcome's contrasts under every choice."""
-    leave_one_out: bool = True
-    """Also the main contrasts without each participant in turn."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

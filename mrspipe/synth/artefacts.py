@@ -15,7 +15,7 @@ from mrspipe.physics.constants import WATER_PPM
 from mrspipe.synth.acquisition import ArtefactSettings
 from mrspipe.synth.recipe import Recipe
 from mrspipe.synth.spectra import CleanSpectrum, noise_sd
-from mrspipe.synth.streams import Draws
+from mrspipe.synth.streams import Draws, unmirrored
 
 # A transient during motion, assumed: part of the signal is lost, frequency and phase are elsewhere.
 _MOTION_LOSS = (0.3, 0.7)
@@ -98,20 +98,24 @@ def record(clean: CleanSpectrum, recipe: Recipe, axis: SpectralAxis, *, snr: flo
     n_cycles = 2 if m.cycling else 1
     gain = 1 + m.gain_cv * rng.standard_normal()
     metabolites, water = gain * clean.without_water, clean.water
-    eddy = _eddy_phase(artefacts, axis, rng)
+    # Noise is opposite only where phase and frequency are the same.
+    frame = unmirrored(rng)
+    eddy = _eddy_phase(artefacts, axis, frame)
     halves = (
-        _cycled(metabolites, water, artefacts, rng) if m.cycling else metabolites + _residual(clean, recipe, axis, rng)
+        _cycled(metabolites, water, artefacts, frame)
+        if m.cycling
+        else metabolites + _residual(clean, recipe, axis, frame)
     )
-    offset_hz, phase_rad = _offset_and_phase(artefacts, rng)
-    coils = _sensitivities(m.coils, rng) * np.exp(1j * phase_rad + _SCALE_SIGMA_LOG * rng.standard_normal())
+    offset_hz, phase_rad = _offset_and_phase(artefacts, frame)
+    coils = _sensitivities(m.coils, frame) * np.exp(1j * phase_rad + _SCALE_SIGMA_LOG * frame.standard_normal())
     # Each stored transient has so much noise that the average over all of them has what the SNR asks for.
     sd = noise_sd(clean, axis, snr) * np.sqrt(m.blocks * n_cycles) * gain
-    wander = _wander((m.blocks, n_cycles), artefacts, offset_hz, rng)
+    wander = _wander((m.blocks, n_cycles), artefacts, offset_hz, frame)
     receiver = _Receiver(coils, m.coil_noise_correlation)
     stored = receiver.stored(wander.of(np.atleast_2d(halves) * eddy, axis), sd, rng)
     if m.cycling:
         return Recorded(stored, None)
-    still = _wander((m.water_blocks,), artefacts.model_copy(update={"drift_max_hz": 0.0}), offset_hz, rng)
+    still = _wander((m.water_blocks,), artefacts.model_copy(update={"drift_max_hz": 0.0}), offset_hz, frame)
     return Recorded(stored, receiver.stored(still.of(water * eddy, axis), sd, rng))
 
 
@@ -135,29 +139,32 @@ def average(clean: CleanSpectrum, recipe: Recipe, axis: SpectralAxis, *, snr: fl
     gain = 1 + m.gain_cv * rng.standard_normal()
     kept = (1 + artefacts.inversion_efficiency) / 2 if m.cycling else 1.0
     metabolites = gain * kept * clean.without_water
+    frame = unmirrored(rng)
     if not m.cycling:
-        metabolites = metabolites + _residual(clean, recipe, axis, rng)
-    offset_hz, phase_rad = _offset_and_phase(artefacts, rng)
-    scale = np.exp(1j * phase_rad + _SCALE_SIGMA_LOG * rng.standard_normal())
+        metabolites = metabolites + _residual(clean, recipe, axis, frame)
+    offset_hz, phase_rad = _offset_and_phase(artefacts, frame)
+    scale = np.exp(1j * phase_rad + _SCALE_SIGMA_LOG * frame.standard_normal())
     turned = scale * np.exp(2j * np.pi * offset_hz * axis.time_s)
     noise = rng.standard_normal((2, 2, axis.n_points)) * (noise_sd(clean, axis, snr) * gain * abs(scale))
     stored = np.array([metabolites, clean.water]) * turned + noise[0] + 1j * noise[1]
     return Recorded(stored[0].reshape(1, 1, 1, -1), stored[1].reshape(1, 1, -1))
 
 
-def _offset_and_phase(artefacts: ArtefactSettings, rng: Draws) -> tuple[float, float]:
+def _offset_and_phase(artefacts: ArtefactSettings, rng: np.random.Generator) -> tuple[float, float]:
     """Draw frequency offset and receiver phase of a scan."""
     offset_hz = artefacts.offset_sd_hz * rng.standard_normal()
     return offset_hz, float(np.deg2rad(artefacts.phase_sd_deg) * rng.standard_normal())
 
 
-def _cycled(metabolites: ComplexArray, water: ComplexArray, artefacts: ArtefactSettings, rng: Draws) -> ComplexArray:
+def _cycled(
+    metabolites: ComplexArray, water: ComplexArray, artefacts: ArtefactSettings, rng: np.random.Generator
+) -> ComplexArray:
     """Give the two halves of metabolite cycling, shape (2, n_points)."""
     imbalance = artefacts.cycling_imbalance * rng.uniform(-1, 1)
     return np.array([water + metabolites, (1 - imbalance) * water - artefacts.inversion_efficiency * metabolites])
 
 
-def _residual(clean: CleanSpectrum, recipe: Recipe, axis: SpectralAxis, rng: Draws) -> ComplexArray:
+def _residual(clean: CleanSpectrum, recipe: Recipe, axis: SpectralAxis, rng: np.random.Generator) -> ComplexArray:
     """Water left by water suppression: a few lines around 4.65 ppm, each with its own phase."""
     amplitude = recipe.artefacts.residual_water * clean.naa_methyl * rng.random(_RESIDUAL_LINES) / _RESIDUAL_LINES
     offset_hz = axis.offset_hz(WATER_PPM) + axis.hz_per_ppm * _RESIDUAL_SD_PPM * rng.standard_normal(_RESIDUAL_LINES)
@@ -168,13 +175,13 @@ def _residual(clean: CleanSpectrum, recipe: Recipe, axis: SpectralAxis, rng: Dra
     return broadened(lines, axis, gauss_hz=clean.line_shape.gauss_hz)
 
 
-def _eddy_phase(artefacts: ArtefactSettings, axis: SpectralAxis, rng: Draws) -> ComplexArray:
+def _eddy_phase(artefacts: ArtefactSettings, axis: SpectralAxis, rng: np.random.Generator) -> ComplexArray:
     """Phase factor over time that eddy currents give to water and metabolites alike, shape (n_points,)."""
     start_rad = np.deg2rad(artefacts.eddy_max_deg) * rng.uniform(-1, 1)
     return np.asarray(np.exp(1j * start_rad * np.exp(-axis.time_s / rng.uniform(*artefacts.eddy_decay_s))))
 
 
-def _sensitivities(n_coils: int, rng: Draws) -> ComplexArray:
+def _sensitivities(n_coils: int, rng: np.random.Generator) -> ComplexArray:
     """Draw complex sensitivities whose squares sum to 1: then the optimal combination has the noise of one coil."""
     if n_coils == 1:
         return np.ones(1, dtype=np.complex128)
@@ -183,7 +190,7 @@ def _sensitivities(n_coils: int, rng: Draws) -> ComplexArray:
     return np.asarray(size * turn / np.linalg.norm(size))
 
 
-def _wander(shape: tuple[int, ...], artefacts: ArtefactSettings, offset_hz: float, rng: Draws) -> _Wander:
+def _wander(shape: tuple[int, ...], artefacts: ArtefactSettings, offset_hz: float, rng: np.random.Generator) -> _Wander:
     """Draw drift, jitter and motion of stored transients, in the order in which they are acquired."""
     n = int(np.prod(shape))
     drift = artefacts.drift_max_hz * rng.uniform(-1, 1) * np.linspace(0, 1, n)

@@ -259,7 +259,7 @@ class Recipe(Sourced):
     those of the recipe (where the group is large enough), for stable figures. The slopes are then part of the SDs."""
     mirrored: bool = False
     """Give every two participants of a group opposite deviations in what disturbs their scans (quality, line shape,
-    macromolecules, baseline, artefacts, noise, gain), so that errors nearly cancel in means, for stable figures."""
+    macromolecules, baseline, gain, noise), so that errors nearly cancel in means, for stable figures."""
     ratings: Ratings | None = None
     """Ratings by the participants; absent: none."""
     tissue: TissueSettings = TissueSettings()

@@ -25,22 +25,27 @@ class Mirrored:
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
-        self._rng = rng
+        self.generator = rng
 
     def standard_normal(self, size: Any = None) -> Any:
         """Reflect normal numbers about 0."""
-        return -self._rng.standard_normal(size)
+        return -self.generator.standard_normal(size)
 
     def random(self, size: Any = None) -> Any:
         """Reflect numbers from 0 to 1 about 0.5."""
-        return 1.0 - self._rng.random(size)
+        return 1.0 - self.generator.random(size)
 
     def uniform(self, low: float, high: float, size: Any = None) -> Any:
         """Reflect numbers between two limits about their middle."""
-        return low + high - self._rng.uniform(low, high, size)
+        return low + high - self.generator.uniform(low, high, size)
 
 
 Draws = np.random.Generator | Mirrored
+
+
+def unmirrored(draws: Draws) -> np.random.Generator:
+    """Give the generator itself, for what is the same in both of a mirrored pair."""
+    return draws.generator if isinstance(draws, Mirrored) else draws
 
 
 def stream(seed: int, *path: int) -> np.random.Generator:

@@ -9,7 +9,8 @@ import pytest
 from mrspipe.calibrate.run import CalibrationRequest, calibrate
 from mrspipe.calibrate.worlds import World, cohort_seed, play
 from mrspipe.config import StudyConfig, with_settings
-from mrspipe.core.errors import ConfigError
+from mrspipe.core.errors import ConfigError, InputError
+from mrspipe.io.locks import locked
 from mrspipe.io.tables import read_table
 from mrspipe.stats.design import Design
 from mrspipe.synth.recipe import Effect, Group, Level, Recipe
@@ -72,6 +73,14 @@ def test_another_seed_configuration_or_recipe_starts_again(tmp_path, change):
     before = (tmp_path / "cohorts" / "concentrations-000000.json").read_bytes()
     calibrate(request(tmp_path, 2, **change))
     assert (tmp_path / "cohorts" / "concentrations-000000.json").read_bytes() != before
+
+
+def test_two_calibrations_do_not_write_to_one_folder(tmp_path):
+    with locked(tmp_path, None), pytest.raises(InputError, match="Another run writes here"):
+        calibrate(request(tmp_path, 2))
+    assert not (tmp_path / "calibration.tsv").exists()
+    calibrate(request(tmp_path, 2))
+    assert not list((tmp_path / "logs").rglob("*.json"))
 
 
 def test_another_state_of_the_program_starts_again(tmp_path, monkeypatch):

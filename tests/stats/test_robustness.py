@@ -3,11 +3,10 @@ import pandas as pd
 import pytest
 
 from mrspipe.stats.contrasts import contrast_table
-from mrspipe.stats.design import ContrastSettings, StatsSettings
+from mrspipe.stats.design import ContrastSettings, RobustnessSettings, StatsSettings
 from mrspipe.stats.robustness import (
     COLUMNS,
     SUMMARY_COLUMNS,
-    RobustnessSettings,
     robustness_summary,
     robustness_table,
 )

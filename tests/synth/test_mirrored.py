@@ -73,13 +73,21 @@ def test_the_baselines_of_twins_cancel(twins):
     assert np.allclose(one, -other, atol=1e-9 * abs(one).max())
 
 
-def test_the_noise_of_twins_cancels(twins):
+@pytest.mark.parametrize("level", ["averaged", "raw"])
+def test_the_noise_of_twins_cancels(twins, level):
     recipe, basis, first, second = twins
     # The end of the signal of a broad line is noise alone.
     one, other = (
-        scan(truth, recipe, basis, 1, level="averaged").metabolites.samples[-200:] for truth in (first, second)
+        scan(truth, recipe, basis, 1, level=level).metabolites.samples[..., -200:] for truth in (first, second)
     )
     assert np.allclose(one / one.std(), -other / other.std(), atol=1e-3)
+
+
+def test_the_signals_of_twins_have_one_phase_and_one_frequency(twins):
+    """Else their noise would not be opposite where the signal is put upright."""
+    recipe, basis, first, second = twins
+    one, other = (scan(truth, recipe, basis, 1, level="averaged").water.samples[:100] for truth in (first, second))
+    assert np.abs(np.angle(one / other)).max() < 0.01
 
 
 @pytest.mark.parametrize("metabolite", ["Glu", "tNAA"])
