@@ -29,8 +29,9 @@ from mrspipe.fit.macromolecules import CENTRES_PPM, SmoothShape, spread
 from mrspipe.fit.nuisance import Nuisance
 from mrspipe.fit.settings import FitPriors, RatioPrior
 
-_N_STEPS = 5
-# Spread of the macromolecules between the spectra of one study, as a shape; its size is learned. Assumed.
+_N_STEPS = 8
+_N_SPREAD_STEPS = 5
+# Spread of the macromolecules between the spectra of one study, as a shape; learning its size begins here. Assumed.
 _WITHIN_RELATIVE, _WITHIN_FLOOR = 0.12, 0.02
 # Number of spectra that the generic spread is worth, so that a small study does not become certain. Assumed.
 _PRIOR_SPECTRA = 2.0
@@ -141,6 +142,7 @@ def _expectation_maximisation(fits: Sequence[MacromoleculePosterior]) -> Nuisanc
         mean = (precision * average + study_precision * generic.mean) / (precision + study_precision)
         variance = weight @ ((own_mean - mean) ** 2 + own_variance)
         sd = _between(variance, mean, generic, n_fits)
+    sd[smooth] = _spread_of_shapes(information, moment, weight, mean, sd, generic)
     return generic.with_values(mean, sd)
 
 
@@ -169,6 +171,33 @@ def _each(
     own[:, smooth] /= scale
     variance[:, smooth] /= scale**2
     return own, variance
+
+
+def _spread_of_shapes(
+    information: FloatArray, moment: FloatArray, weight: FloatArray, mean: FloatArray, sd: FloatArray, generic: Nuisance
+) -> FloatArray:
+    """Spread of the macromolecules between spectra, shape (n_smooth,), begun at what is expected of one study.
+
+    Steps of expectation maximisation hardly move a spread that the spectra hardly know. The steps before this began at
+    the generic spread, which is how little is known of a study's macromolecules, not how much its spectra differ.
+    """
+    smooth, n_fits = generic.groups.smooth, len(moment)
+    expected = spread(mean[smooth], _WITHIN_RELATIVE, _WITHIN_FLOOR)
+    others = np.setdiff1d(np.arange(mean.size), np.arange(mean.size)[smooth])
+    # The other parameters keep their spreads, so they are integrated out once.
+    known = information[:, others[:, None], others] + np.diag(sd[others] ** -2.0)
+    cross = information[:, others, smooth]
+    gain = np.linalg.solve(known, cross).transpose(0, 2, 1)
+    information = information[:, smooth, smooth] - gain @ cross
+    expected_others = moment[:, others] + mean[others] * sd[others] ** -2.0
+    moment = moment[:, smooth] - np.einsum("sij,sj->si", gain, expected_others)
+    mean, size = mean[smooth], 1.0
+    for _ in range(_N_SPREAD_STEPS):
+        own_mean, own_variance = _each(information, moment, mean, expected * np.sqrt(size), slice(None))
+        size = float(np.mean(weight @ ((own_mean - mean) ** 2 + own_variance) / expected**2))
+    unknown = float(np.mean((generic.sd[smooth] / expected) ** 2))
+    found = expected * np.sqrt((n_fits * size + _PRIOR_SPECTRA * unknown) / (n_fits + _PRIOR_SPECTRA))
+    return np.asarray(np.minimum(found, generic.sd[smooth]))
 
 
 def _between(variance: FloatArray, mean: FloatArray, generic: Nuisance, n_fits: int) -> FloatArray:

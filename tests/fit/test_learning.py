@@ -9,7 +9,7 @@ from mrspipe.core.errors import ConfigError
 from mrspipe.core.operators import broadened
 from mrspipe.fit.grid import BandGrid
 from mrspipe.fit.learning import MacromoleculePosterior, from_json, learn_macromolecules, to_json
-from mrspipe.fit.macromolecules import gaussian_lines, generic_mean, grid_functions, projected
+from mrspipe.fit.macromolecules import gaussian_lines, generic_mean, grid_functions, projected, spread
 from mrspipe.fit.nuisance import Nuisance
 from mrspipe.fit.settings import FitPriors, FitSettings, RatioPrior
 from mrspipe.fit.spectrum import fit_for_learning, fit_spectrum
@@ -103,6 +103,62 @@ def test_the_spread_between_spectra_is_found(generic):
         ratios.append([np.mean(found.sd[group] / between[group]) for group in rest])
     # The generic spread is 3.3 times as large and counts as two spectra: that alone gives 1.15, few steps more.
     assert ((np.mean(ratios, axis=0) > 1.0) & (np.mean(ratios, axis=0) < 1.45)).all()
+
+
+def test_where_spectra_say_little_their_macromolecules_differ_as_much_as_is_expected_of_one_study(generic):
+    # Each knows how much there is, and of the shape a hundredth of what is known without it. Left to the steps that
+    # find means, the spread would stay where they begin: at the generic one, how little is known of any study.
+    along = np.zeros(generic.mean.size)
+    along[generic.groups.smooth] = generic.smooth.common_row
+    information = 0.01 * np.diag(generic.sd**-2.0) + 1e4 * np.outer(along, along)
+    fits = [posterior(generic, information, information @ generic.mean)] * 60
+    found = learn_macromolecules(fits, PRIORS).nuisance
+    smooth = generic.groups.smooth
+    expected = spread(found.mean[smooth], 0.12, 0.02)
+    unknown = np.mean((generic.sd[smooth] / expected) ** 2)
+    # Of 62 spectra, 60 are as expected and two, the prior's, as different as generic ones.
+    assert found.sd[smooth] / expected == pytest.approx(np.sqrt((60 + 2 * unknown) / 62), rel=0.25)
+    assert (found.sd[smooth] < 0.7 * generic.sd[smooth]).all()
+
+
+@pytest.mark.parametrize("size", [0.5, 2.0])
+def test_spectra_that_know_their_macromolecules_tell_how_much_these_differ(generic, size):
+    smooth, ratios = generic.groups.smooth, []
+    between = size * spread(generic.smooth.mean, 0.12, 0.02)
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        precision = generic.sd**-2.0
+        precision[smooth] = (0.2 * between) ** -2.0
+        fits = []
+        for _ in range(60):
+            value = generic.mean.copy()
+            value[smooth] += between * rng.standard_normal(between.size)
+            seen = value + precision**-0.5 * rng.standard_normal(value.size)
+            fits.append(posterior(generic, np.diag(precision), precision * seen))
+        ratios.append(np.mean(learn_macromolecules(fits, PRIORS).nuisance.sd[smooth] / between))
+    # Two spectra are as different as generic ones: with the small spread that is much.
+    unknown = np.mean((generic.sd[smooth] / between) ** 2)
+    assert np.mean(ratios) == pytest.approx(np.sqrt((60 + 2 * unknown) / 62), rel=0.15)
+
+
+def test_integrating_out_the_other_parameters_once_changes_nothing(generic):
+    """The slow twin keeps all parameters in every step."""
+    from mrspipe.fit.learning import _each, _spread_of_shapes
+
+    rng, n = np.random.default_rng(3), generic.mean.size
+    mixed = rng.standard_normal((14, n, n)) / generic.sd[:, None] / np.sqrt(n)
+    information = mixed @ mixed.transpose(0, 2, 1)
+    moment = np.einsum("sij,sj->si", information, generic.mean + 0.3 * generic.sd * rng.standard_normal((14, n)))
+    weight, smooth = np.full(14, 1 / 14), generic.groups.smooth
+    expected = spread(generic.mean[smooth], 0.12, 0.02)
+    size, sd = 1.0, generic.sd.copy()
+    for _ in range(5):
+        sd[smooth] = expected * np.sqrt(size)
+        own, variance = _each(information, moment, generic.mean, sd, smooth)
+        size = np.mean(weight @ ((own - generic.mean) ** 2 + variance)[:, smooth] / expected**2)
+    slow = np.sqrt((14 * size + 2 * np.mean((generic.sd[smooth] / expected) ** 2)) / 16) * expected
+    fast = _spread_of_shapes(information, moment, weight, generic.mean, generic.sd, generic)
+    assert fast == pytest.approx(np.minimum(slow, generic.sd[smooth]), rel=1e-8)
 
 
 def test_fits_that_went_astray_do_not_make_a_study_know_less_than_before(generic):
