@@ -143,8 +143,8 @@ def draw_cohort(recipe: Recipe, *, seed: int | None = None) -> Cohort:
     for number, person in enumerate(people):
         model, responses = ratings.get(person.group), spread.responses[number]
         visits += _visits(recipe, person, orders[number], model, responses, streams[number])[: person.n_attended]
-        twin = (twins[number], orders[twins[number]]) if number in twins else None
-        scans += _scans(recipe, person, orders[number], number, displacements[number], spread, twin, seed)
+        mirrored = _mirrored_sessions(number, twins, orders)
+        scans += _scans(recipe, person, orders[number], number, displacements[number], spread, mirrored, seed)
     return Cohort(tuple(people), tuple(visits), tuple(scans))
 
 
@@ -155,6 +155,16 @@ def _twins(strata: Sequence[tuple[str, str]]) -> dict[int, int]:
         numbers = [number for number, one in enumerate(strata) if one == stratum]
         twins |= dict(zip(numbers[1::2], numbers[::2], strict=False))
     return twins
+
+
+def _mirrored_sessions(
+    number: int, twins: Mapping[int, int], orders: Sequence[tuple[str, ...]]
+) -> tuple[tuple[int, int], ...]:
+    """Participant and session that each session mirrors, that of the same treatment; empty without a twin."""
+    if number not in twins:
+        return ()
+    mine, others = (np.argsort(orders[one], kind="stable") for one in (number, twins[number]))
+    return tuple((twins[number], int(session)) for session in others[np.argsort(mine)])
 
 
 def _displacements(recipe: Recipe, n_people: int, seed: int) -> FloatArray:
@@ -208,19 +218,16 @@ def _scans(
     number: int,
     displacements: FloatArray,
     spread: Spread,
-    twin: tuple[int, tuple[str, ...]] | None,
+    mirrored: tuple[tuple[int, int], ...],
     seed: int,
 ) -> list[ScanTruth]:
     scans = []
-    # Scans of twins correspond where the treatment is the same, not the day.
-    of_twin = np.argsort(twin[1], kind="stable")[np.argsort(np.argsort(order, kind="stable"))] if twin else None
     for s, session in enumerate(recipe.sessions or (None,)):
         tissue = fractions(person.tissue.gm + GM_PER_MM * float(displacements[s]), person.tissue.csf)
         for t, task in enumerate(recipe.tasks or (None,)):
             key = ScanKey(sub=person.label, ses=session, task=task)
             shifts = _shifts(recipe, person, key, order[s], spread.responses[number])
-            index = (number, s, t)
-            mirrors = (twin[0], int(of_twin[s]), t) if twin and of_twin is not None else None
+            index, mirrors = (number, s, t), (*mirrored[s], t) if mirrored else None
             rng = _draws(seed, SCANS, index, mirrors)
             lost = "dropped out" if s >= person.n_attended else ""
             lost = lost or ("technical failure" if rng.random() < recipe.losses.technical else "")
