@@ -121,7 +121,8 @@ def test_the_commands_of_the_tutorial_run_and_give_what_it_shows(tmp_path):
     page = DOCS / "tutorial.md"
     commands = blocks_to_run(page)
     assert len(commands) >= 6
-    script = "set -euo pipefail\n" + "\n".join(commands)
+    # Without pipefail, as in a reader's shell: `head` may close a pipe that `cut` still writes to.
+    script = "set -eu\n" + "\n".join(commands)
     done = subprocess.run(
         ["bash", "-c", script], cwd=tmp_path, env=_environment(), capture_output=True, text=True, check=False
     )
