@@ -1,11 +1,11 @@
 """Workers of a Dask cluster: on this computer, at the address of a scheduler, or as jobs of a batch system.
 
 Every worker must see the dataset and the output folder under the same paths, and have the same mrspipe; the second is
-checked with every job. A job whose worker dies is given to another one; one that takes its workers with it is lost.
+checked with every job. A job whose worker dies is given to another one.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -146,12 +146,13 @@ class Cluster:
     def run(
         self,
         work: Callable[[Job], Result],
-        jobs: Sequence[Job],
-        *,
-        lost: Callable[[Job], Result],
+        jobs: Mapping[int, Job],
+        results: dict[int, Result],
         done: Callable[[Result], None],
-    ) -> list[Result]:
-        """Run ``work`` on every job; see `mrspipe.engine.Workers.run`.
+    ) -> None:
+        """Run jobs and add their results; those whose workers died stay away.
+
+        The scheduler blames every job that was given to a worker which died, also those that had yet to begin.
 
         Raises
         ------
@@ -160,26 +161,6 @@ class Cluster:
         ConfigError
             Code ``cluster-version``: a worker has another mrspipe.
         """
-        results: dict[int, Result] = {}
-        self._run_some(work, dict(enumerate(jobs)), results, done)
-        # The scheduler blames every job that was given to a worker which died, also those that had yet to begin. They
-        # run again one by one, and only a job that dies alone is lost.
-        for index, job in enumerate(jobs):
-            if index not in results:
-                self._run_some(work, {index: job}, results, done)
-            if index not in results:
-                results[index] = lost(job)
-                done(results[index])
-        return [results[index] for index in range(len(jobs))]
-
-    def _run_some(
-        self,
-        work: Callable[[Job], Result],
-        jobs: Mapping[int, Job],
-        results: dict[int, Result],
-        done: Callable[[Result], None],
-    ) -> None:
-        """Run jobs and add their results; those whose workers died stay away."""
         from distributed import KilledWorker, as_completed
 
         run_one = partial(_on_worker, os.getcwd(), program_mark(), work)

@@ -143,17 +143,17 @@ class Workers:
         fewest = 2 if self._settings.n_procs else fewest_jobs or self._fewest_jobs
         if len(jobs) < fewest or (self._n_procs == 1 and self._settings.engine != "dask"):
             return _run_here(work, jobs, done)
-        if self._settings.engine == "dask":
-            return self._dask().run(work, jobs, lost=lost, done=done)
         results: dict[int, Result] = {}
-        # A worker that dies takes its pool with it, and with it the jobs of the others. They get a second pool; what
-        # breaks that too runs alone, and only a job whose own worker dies is lost.
-        for _ in range(2):
+        # A worker that dies takes the jobs of others with it: those of its whole pool, which get a second one, or those
+        # that a Dask worker had yet to begin, which the scheduler gives to others itself. What is not done then runs
+        # alone, and only a job whose own worker dies is lost.
+        run_some, n_rounds = (self._dask().run, 1) if self._settings.engine == "dask" else (self._run_pool, 2)
+        for _ in range(n_rounds):
             if len(results) < len(jobs):
-                self._run_pool(work, {i: job for i, job in enumerate(jobs) if i not in results}, results, done)
+                run_some(work, {i: job for i, job in enumerate(jobs) if i not in results}, results, done)
         for index, job in enumerate(jobs):
             if index not in results:
-                self._run_pool(work, {index: job}, results, done)
+                run_some(work, {index: job}, results, done)
             if index not in results:
                 results[index] = _reported(lost(job), done)
         return [results[index] for index in range(len(jobs))]
