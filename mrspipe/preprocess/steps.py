@@ -24,7 +24,7 @@ from mrspipe.preprocess.coils import CoilWeights, coil_weights
 from mrspipe.preprocess.cycling import inversion_efficiency, separated, water_share
 from mrspipe.preprocess.eddy import WaterPhase, water_phase, without_phase
 from mrspipe.preprocess.transients import outliers
-from mrspipe.preprocess.water import water_oscillations
+from mrspipe.preprocess.water import lines_stand_out, water_oscillations
 from mrspipe.preprocess.weights import TransientWeights, transient_weights
 from mrspipe.settings import Settings
 
@@ -286,7 +286,7 @@ class CorrectEddyCurrents(Settings):
 
 
 class RemoveWater(Settings):
-    """Remove the residual water of the metabolite signal (HSVD)."""
+    """Remove the residual water of the metabolite signal (HSVD), where there is any above the noise."""
 
     step: Literal["remove_water"] = "remove_water"
     """Name of the step."""
@@ -300,10 +300,10 @@ class RemoveWater(Settings):
     """Part of the FID that is decomposed, in s."""
 
     def __call__(self, scan: Scan) -> Scan:
-        """Remove; where no oscillation lies in the range, leave the scan alone."""
+        """Remove; where nothing in the range stands out, leave the scan alone."""
         signal = scan.metabolites
         _refuse(signal, self.step, ("coil", "transient", "cycle"), "average")
-        if not signal.samples.any():
+        if not lines_stand_out(signal.fid, signal.axis, range_ppm=self.range_ppm, duration_s=self.duration_s):
             return scan
         found = water_oscillations(
             signal.fid,

@@ -13,6 +13,7 @@ from scipy.fft import fft, ifft, next_fast_len
 
 from mrspipe.core.arrays import ComplexArray, FloatArray
 from mrspipe.core.axis import SpectralAxis
+from mrspipe.core.noise import noise_sd
 
 # Of any precision.
 _Vectors = NDArray[np.complexfloating]
@@ -22,6 +23,9 @@ _SMALLEST_SINGULAR = 1e-7
 # Vectors beyond those wanted, and rounds of the subspace iteration: singular values that stand out are then exact to
 # rounding, and those in the noise have no exact vectors anyway.
 _OVERSAMPLING, _N_SUBSPACE_ITERATIONS = 10, 4
+# Bins of 2 Hz over which a spectrum is compared with its surroundings, and how many standard deviations of complex
+# noise it must differ: of noise alone, one spectrum in 40000 does.
+_LAGS, _STANDS_OUT = (1, 2, 4, 8), 4.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,6 +129,34 @@ def water_oscillations(
     frequency = found.frequency_hz(axis)
     inside = (frequency >= axis.offset_hz(range_ppm[0])) & (frequency <= axis.offset_hz(range_ppm[1]))
     return found.only(inside & (found.width_hz(axis) <= max_width_hz))
+
+
+def lines_stand_out(
+    fid: ComplexArray, axis: SpectralAxis, *, range_ppm: tuple[float, float] = (4.2, 5.1), duration_s: float = 0.512
+) -> bool:
+    """Tell whether a line in a range of chemical shifts rises above the noise; what is smooth there is none.
+
+    Second differences of the spectrum, over several distances, are compared with the noise at the end of the FID.
+
+    Parameters
+    ----------
+    fid : complex array, shape (n_points,)
+    axis : SpectralAxis
+    range_ppm : tuple of float
+        In ppm.
+    duration_s : float
+        Part of the FID that is looked at, in s.
+    """
+    n_used = min(round(duration_s / axis.dwell_s), axis.n_points)
+    frequency = np.fft.fftshift(np.fft.fftfreq(n_used, axis.dwell_s))
+    inside = (frequency >= axis.offset_hz(range_ppm[0])) & (frequency <= axis.offset_hz(range_ppm[1]))
+    part = np.fft.fftshift(fft(fid[:n_used]))[inside]
+    limit = _STANDS_OUT * noise_sd(fid) * np.sqrt(2 * n_used) * np.sqrt(6)
+    return any(
+        bool((np.abs(part[: -2 * lag] - 2 * part[lag:-lag] + part[2 * lag :]) > limit).any())
+        for lag in _LAGS
+        if 2 * lag < part.size
+    )
 
 
 def _signal_subspace(fid: ComplexArray, n_components: int) -> ComplexArray:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mrspipe.core.operators import broadened, to_spectrum
-from mrspipe.preprocess.water import decomposed, water_oscillations
+from mrspipe.preprocess.water import decomposed, lines_stand_out, water_oscillations
 
 
 def _removed(fid, axis):
@@ -106,3 +106,22 @@ def test_real_spectra_lose_added_water_and_nothing_else(real_data, number):
     assert _rms((found - without)[near]) < 0.02 * _rms(to_spectrum(added)[near])
     noise = _rms(without[axis.slice_ppm(10.0, 15.0)])
     assert _rms((found - without)[far]) < 0.5 * noise
+
+
+def test_noise_and_smooth_humps_do_not_stand_out(mr):
+    noise = [mr.noise(np.random.default_rng(seed), 0.03) for seed in range(200)]
+    hump = broadened(mr.line(4.6, 3.0, 0.0), mr.axis, gauss_hz=150.0)
+    assert np.abs(to_spectrum(hump)).max() > 10 * _rms(to_spectrum(noise[0]))
+    assert not any(lines_stand_out(mr.metabolites + hump + given, mr.axis) for given in noise)
+
+
+@pytest.mark.parametrize("width_hz", [2.0, 8.0, 30.0])
+@pytest.mark.parametrize("ppm", [4.45, 4.8])
+def test_water_a_dozen_times_the_noise_stands_out(mr, ppm, width_hz):
+    # A Lorentzian is as high as 1 / (pi width dwell) of its amplitude.
+    noise = [mr.noise(np.random.default_rng(seed), 0.03) for seed in range(50)]
+    n_used = round(0.512 / mr.axis.dwell_s)
+    height = 12 * 0.03 * np.sqrt(2 * n_used)
+    water = mr.line(ppm, height * np.pi * (width_hz + 1 / (np.pi * 0.512)) * mr.axis.dwell_s, width_hz)
+    assert all(lines_stand_out(mr.metabolites + water + given, mr.axis) for given in noise)
+    assert not any(lines_stand_out(mr.metabolites + water / 12 + given, mr.axis) for given in noise)
