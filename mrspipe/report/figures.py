@@ -4,6 +4,7 @@ Spectra are drawn with ppm falling from left to right, as the field does.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,21 +55,24 @@ def fit_figure(
     """
     shown = shown_slice(fit.ppm, ppm_range)
     parts = _parts(fit, metabolites, shown)
+    main = _limits(fit.data[shown], fit.fit[shown], fit.baseline[shown], fit.macromolecules[shown])
+    unit = main[1] - main[0]
+    residual = _limits(fit.residual[shown], np.array([-2.0, 2.0]) * fit.noise_sd)
+    share = float(np.clip((residual[1] - residual[0]) / unit, 0.1, 1.0))
+    below = max(0.17 * len(parts), 0.05)
+    height = share + 1.0 + below
+    gap = 0.02 * height * unit
+    above = _Strip.holding(residual, (main[1] + gap, main[1] + gap + share * unit), largest_scale=1.0)
+    rows = _Strip.holding((0.6 - max(len(parts), 1), 1.0), (main[0] - gap - below * unit, main[0] - gap))
     with page_style():
-        limits = _limits(fit.data[shown], fit.fit[shown], fit.baseline[shown], fit.macromolecules[shown])
-        above = _limits(fit.residual[shown], np.array([-2.0, 2.0]) * fit.noise_sd)
-        share = float(np.clip((above[1] - above[0]) / (limits[1] - limits[0]), 0.1, 1.0))
-        below = max(0.17 * len(parts), 0.05)
-        figure = _fixed_figure(7.0, 0.6 + 2.9 * (share + 1.0 + below))
-        top, main, bottom = figure.subplots(3, 1, sharex=True, height_ratios=(share, 1.0, below))
-        _draw_residual(top, fit, shown)
-        _draw_fit(main, fit, shown)
-        _draw_parts(bottom, fit.ppm[shown], parts)
-        main.set_ylim(limits)
-        top.set_ylim(_centred(above, share * (limits[1] - limits[0])))
-        for axes in (top, main):
-            _bare(axes)
-        ppm_axis(bottom, ppm_range)
+        figure = _fixed_figure(7.0, 0.6 + 2.9 * height)
+        # One pair of axes for all three parts: making axes takes longer than drawing the curves.
+        axes = figure.subplots()
+        ppm_axis(axes, ppm_range)
+        axes.set_ylim(rows.ends[0], above.ends[1])
+        _draw_residual(axes, fit, shown, above)
+        _draw_fit(axes, fit, shown, main)
+        _draw_parts(axes, fit.ppm[shown], parts, rows)
         return figure
 
 
@@ -152,31 +156,58 @@ def _parts(fit: FitResult, metabolites: Sequence[str], shown: slice) -> dict[str
     return {name: row @ fit.components[:, shown] for name, row in rows.items() if row is not None}
 
 
-def _draw_residual(axes: "Axes", fit: FitResult, shown: slice) -> None:
-    axes.axhspan(-2 * fit.noise_sd, 2 * fit.noise_sd, color=LIGHT, alpha=0.6, linewidth=0)
-    axes.plot(fit.ppm[shown], fit.residual[shown], color=INK, linewidth=0.7)
-    _side_label(axes, "Residual", 0.0)
+@dataclass(frozen=True)
+class _Strip:
+    """Part of the vertical axis with a scale of its own, from one height to another."""
+
+    ends: tuple[float, float]
+    middle: float
+    scale: float
+
+    @classmethod
+    def holding(
+        cls, values: tuple[float, float], ends: tuple[float, float], *, largest_scale: float = np.inf
+    ) -> "_Strip":
+        """A strip that holds a range of values, in its middle if they need not all of it."""
+        scale = min((ends[1] - ends[0]) / (values[1] - values[0]), largest_scale)
+        return cls(ends, (values[0] + values[1]) / 2, scale)
+
+    def height(self, values: FloatArray) -> FloatArray:
+        """Where values stand on the axis."""
+        return (self.ends[0] + self.ends[1]) / 2 + self.scale * (values - self.middle)
 
 
-def _draw_fit(axes: "Axes", fit: FitResult, shown: slice) -> None:
+def _draw_residual(axes: "Axes", fit: FitResult, shown: slice, strip: _Strip) -> None:
+    low, zero, high = strip.height(np.array([-2.0, 0.0, 2.0]) * fit.noise_sd)
+    axes.axhspan(low, high, color=LIGHT, alpha=0.6, linewidth=0)
+    axes.plot(fit.ppm[shown], strip.height(fit.residual[shown]), color=INK, linewidth=0.7, label="_residual")
+    _side_label(axes, "Residual", zero)
+
+
+def _draw_fit(axes: "Axes", fit: FitResult, shown: slice, limits: tuple[float, float]) -> None:
     ppm = fit.ppm[shown]
     axes.plot(ppm, fit.data[shown], color=INK, linewidth=0.8, label="Data")
     axes.plot(ppm, fit.fit[shown], color=VERMILION, linewidth=1.1, label="Fit")
     axes.plot(ppm, fit.baseline[shown], color=BLUE, linewidth=1.0, linestyle="--", label="Baseline")
     if np.any(fit.macromolecules):
         axes.plot(ppm, fit.macromolecules[shown], color=GREEN, linewidth=1.0, label="Macromolecules")
-    axes.legend(loc="upper right", ncols=4, bbox_to_anchor=(1.0, 1.06), borderaxespad=0.0, handlelength=1.6)
-    axes.set_ylabel("Signal (a.u.)", fontsize=8.5)
+    top = limits[1] + 0.06 * (limits[1] - limits[0])
+    axes.legend(loc="upper right", ncols=4, bbox_to_anchor=(axes.get_xlim()[1], top), borderaxespad=0.0,
+                bbox_transform=axes.transData, handlelength=1.6)  # fmt: skip
+    axes.annotate("Signal (a.u.)", (0.0, sum(limits) / 2), (-6, 0), xycoords=("axes fraction", "data"),
+                  textcoords="offset points", ha="right", va="center", fontsize=8.5, rotation=90)  # fmt: skip
 
 
-def _draw_parts(axes: "Axes", ppm: FloatArray, parts: Mapping[str, FloatArray]) -> None:
+def _draw_parts(axes: "Axes", ppm: FloatArray, parts: Mapping[str, FloatArray], strip: _Strip) -> None:
     unit = max((float(np.ptp(part)) for part in parts.values()), default=0.0) or 1.0
     for row, (name, part) in enumerate(parts.items()):
         gain = _power_of_two(unit, float(np.ptp(part)))
-        axes.plot(ppm, -row + 0.85 * gain * part / unit, color=SERIES[row % len(SERIES)], linewidth=0.9)
-        _side_label(axes, name, -row)
-        _side_label(axes, f"×{gain}" if gain > 1 else "", -row, right=True)
-    axes.set_ylim(-max(len(parts), 1) + 0.6, 1.0)
+        curve = strip.height(-row + 0.85 * gain * part / unit)
+        axes.plot(ppm, curve, color=SERIES[row % len(SERIES)], linewidth=0.9, label=f"_{name}")
+        foot = strip.height(np.array(-row))
+        _side_label(axes, name, foot)
+        if gain > 1:
+            _side_label(axes, f"×{gain}", foot, right=True)
 
 
 def new_figure(width_in: float, height_in: float, *, measured: bool = True) -> "Figure":
@@ -195,7 +226,6 @@ def _fixed_figure(width_in: float, height_in: float) -> "Figure":
         right=1 - right / width_in,
         bottom=bottom / height_in,
         top=1 - top / height_in,
-        hspace=0.06,
     )
     return figure
 
@@ -211,11 +241,6 @@ def _limits(*curves: FloatArray) -> tuple[float, float]:
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
     margin = 0.04 * (high - low) or 1.0
     return low - margin, high + margin
-
-
-def _centred(limits: tuple[float, float], span: float) -> tuple[float, float]:
-    middle, span = (limits[0] + limits[1]) / 2, max(span, limits[1] - limits[0])
-    return middle - span / 2, middle + span / 2
 
 
 def _upright(anatomy: Volume, mask: Volume) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -252,14 +277,7 @@ def ppm_axis(axes: "Axes", ppm_range: tuple[float, float]) -> None:
     axes.spines["left"].set_visible(False)
 
 
-def _bare(axes: "Axes") -> None:
-    axes.set_yticks([])
-    axes.tick_params(bottom=False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_visible(False)
-
-
-def _side_label(axes: "Axes", text: str, height: float, *, right: bool = False) -> None:
+def _side_label(axes: "Axes", text: str, height: FloatArray, *, right: bool = False) -> None:
     """Write beside the axes, at a height of the data."""
     axes.annotate(text, (float(right), height), (4 if right else -4, 0), xycoords=("axes fraction", "data"),
                   textcoords="offset points", ha="left" if right else "right", va="center", fontsize=8,

@@ -1,5 +1,6 @@
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,38 +13,61 @@ from mrspipe.report.panels import Dot, Lines, paired_figure, quality_figure
 from mrspipe.report.svg import INK, inline_svg
 
 
+def _drawn(figure):
+    (axes,) = figure.axes
+    return {line.get_label(): line.get_ydata() for line in axes.lines}
+
+
 def test_ppm_falls_from_left_to_right_on_a_labelled_axis(fit):
-    figure = fit_figure(fit)
-    bottom = figure.axes[-1]
-    left, right = bottom.get_xlim()
+    (axes,) = fit_figure(fit).axes
+    left, right = axes.get_xlim()
     assert left > right
-    assert bottom.get_xlabel() == "Chemical shift (ppm)"
-    assert all(axes.get_xlim() == (left, right) for axes in figure.axes)
+    assert axes.get_xlabel() == "Chemical shift (ppm)"
+    for line in axes.lines:
+        np.testing.assert_array_equal(line.get_xdata(), fit.ppm)
 
 
-def test_the_fit_figure_holds_data_fit_baseline_and_residual_unchanged(fit):
-    top, main, _ = fit_figure(fit).axes
-    drawn = {line.get_label(): line.get_ydata() for line in main.lines}
-    assert set(drawn) == {"Data", "Fit", "Baseline", "Macromolecules"}
+def test_the_fit_figure_holds_data_fit_and_baseline_unchanged(fit):
+    figure = fit_figure(fit)
+    (axes,), drawn = figure.axes, _drawn(figure)
     np.testing.assert_array_equal(drawn["Data"], fit.data)
     np.testing.assert_array_equal(drawn["Fit"], fit.fit)
-    np.testing.assert_array_equal(top.lines[0].get_ydata(), fit.data - fit.fit)
-    assert [text.get_text() for text in main.get_legend().get_texts()] == list(drawn)
-    assert main.get_ylabel() == "Signal (a.u.)"
+    np.testing.assert_array_equal(drawn["Baseline"], fit.baseline)
+    named = ["Data", "Fit", "Baseline", "Macromolecules"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == named
+    assert {"Signal (a.u.)", "Residual"} <= {text.get_text() for text in axes.texts}
 
 
-def test_data_and_residual_are_drawn_on_one_scale(fit):
-    figure = fit_figure(fit)
-    figure.draw_without_rendering()
-    top, main, _ = figure.axes
-    per_inch = [np.ptp(axes.get_ylim()) / axes.get_position().height for axes in (top, main)]
-    assert per_inch[0] == pytest.approx(per_inch[1], rel=0.02)
+def test_the_residual_is_drawn_on_the_scale_of_the_data_and_above_it(fit):
+    drawn = _drawn(fit_figure(fit))
+    np.testing.assert_allclose(np.diff(drawn["_residual"]), np.diff(fit.data - fit.fit), atol=1e-9 * np.ptp(fit.data))
+    assert drawn["_residual"].min() > max(drawn["Data"].max(), drawn["Fit"].max())
+
+
+def test_a_residual_larger_than_the_data_is_made_to_fit(fit):
+    missed = replace(fit, fit=fit.fit - 3 * fit.data)
+    figure = fit_figure(missed)
+    (axes,), residual = figure.axes, _drawn(figure)["_residual"]
+    assert axes.get_ylim()[0] < residual.min()
+    assert residual.max() < axes.get_ylim()[1]
 
 
 def test_a_sum_is_drawn_as_the_sum_of_its_members(fit):
-    bottom = fit_figure(fit, metabolites=("tCr",)).axes[-1]
+    drawn = _drawn(fit_figure(fit, metabolites=("tCr", "NAA")))
     members = fit.components[[fit.names.index("Cr"), fit.names.index("PCr")]].sum(axis=0)
-    np.testing.assert_allclose(bottom.lines[0].get_ydata(), 0.85 * members / np.ptp(members), atol=1e-12)
+    naa = fit.components[fit.names.index("NAA")]
+    # Both on one scale, but for the power of two that enlarges the smaller one.
+    ratio = np.ptp(drawn["_tCr"]) / np.ptp(drawn["_NAA"]) / (np.ptp(members) / np.ptp(naa))
+    assert np.log2(ratio) == pytest.approx(round(np.log2(ratio)), abs=1e-9)
+    shape = (drawn["_tCr"] - drawn["_tCr"].min()) / np.ptp(drawn["_tCr"])
+    np.testing.assert_allclose(shape, (members - members.min()) / np.ptp(members), atol=1e-9)
+
+
+def test_metabolites_stand_below_the_data_in_rows_that_do_not_meet(fit):
+    drawn = _drawn(fit_figure(fit, metabolites=("Glu", "tNAA", "tCr")))
+    assert drawn["_Glu"].max() < min(drawn["Data"].min(), drawn["Baseline"].min())
+    assert drawn["_tNAA"].max() <= drawn["_Glu"].max()
+    assert drawn["_tCr"].min() < drawn["_tNAA"].min() < drawn["_Glu"].min()
 
 
 def test_a_metabolite_that_was_not_fitted_is_left_out(fit):
