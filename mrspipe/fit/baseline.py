@@ -109,8 +109,8 @@ def choose_stiffness(
     float
         The candidate with the smallest minus twice the restricted log likelihood.
     """
-    gram = linear.T @ linear + prior.rows.T @ prior.rows
-    moment = linear.T @ data + prior.rows.T @ prior.targets
+    gram = linear.T @ linear + prior.gram
+    moment = linear.T @ data + prior.moment
     energy = float(data @ data + prior.targets @ prior.targets)
     projected, projected_data = base.projected(linear), base.projected(data)
     bent = base.penalty > 0

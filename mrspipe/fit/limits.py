@@ -11,11 +11,16 @@ from mrspipe.fit.solver import FARTHEST_SD, Problem
 BASELINE = "flexibility of the baseline"
 """The one of them that is chosen among candidates and is not part of ``theta``."""
 
+WIDTH = "common line width"
+"""It is found before the rest of ``theta``, in order to know what to expect of its parts."""
+RELATIVE_WIDTHS = (0.3, 2.5)
+"""Widths of the lines that are believed, relative to what is expected: 2 to 16 Hz with the generic expectation."""
+
 # The solver clips, so a stopped parameter is at its edge to rounding.
 _AT_THE_EDGE = 0.999
 
 
-def stopped(problem: Problem, theta: FloatArray, prepared: Prepared) -> tuple[str, ...]:
+def stopped(problem: Problem, theta: FloatArray, prepared: Prepared, width: float = 1.0) -> tuple[str, ...]:
     """Name the parameters that ended at their limit.
 
     Parameters
@@ -24,6 +29,8 @@ def stopped(problem: Problem, theta: FloatArray, prepared: Prepared) -> tuple[st
     theta : float array, shape (n_theta,)
         Where the fit ended.
     prepared : Prepared
+    width : float, optional
+        Of the lines, relative to what is expected.
 
     Returns
     -------
@@ -32,6 +39,8 @@ def stopped(problem: Problem, theta: FloatArray, prepared: Prepared) -> tuple[st
     """
     far = np.abs(theta - problem.theta_mean) > _AT_THE_EDGE * FARTHEST_SD * problem.theta_sd
     names = [name for name, stop in zip(parameter_names(prepared.roles), far, strict=True) if stop]
+    if not RELATIVE_WIDTHS[0] < width < RELATIVE_WIDTHS[1]:
+        names.append(WIDTH)
     most_flexible = problem.stiffness <= prepared.stiffnesses.min() * (1 + 1e-9)
     return (*names, BASELINE) if most_flexible else tuple(names)
 

@@ -195,13 +195,21 @@ class SpectralModel:
         line = np.exp(exponent).astype(self.precision)
         signals = self._centred[0] * own
         signals *= line
-        one, places = self._one_smooth
-        spectra = np.empty((at.n_basis + len(places), self.ppm.size), self.precision)
-        spectra[: at.n_basis] = self._spectra(signals)
-        np.take(self.smooth.fine_spectrum(one * line), places, out=spectra[at.n_basis :])
         phase = np.exp(1j * (theta[at.PHASE0] + theta[at.PHASE1] * self._from_centre_ppm)).astype(self.precision)
-        spectra *= phase
+        spectra = self._unit_spectra(signals, line, phase)
         return Evaluation(signals, line, spectra, phase)
+
+    def width_slopes(self, at_theta: Evaluation) -> tuple[FloatArray, FloatArray]:
+        """Derivatives of the real unit spectra with respect to both common widths, each of shape (n_linear, n_ppm)."""
+        time = self.grid.time_s
+        lorentz, gauss = (
+            self._unit_spectra(at_theta.signals * factor, at_theta.line * factor, at_theta.phase).real
+            for factor in (
+                (-np.pi * time).astype(self.precision),
+                (-_GAUSS * self._time_squared).astype(self.precision),
+            )
+        )
+        return lorentz, gauss
 
     def derivative(self, theta: FloatArray, at_theta: Evaluation, amplitudes: FloatArray) -> FloatArray:
         """Derivative of the real spectrum with respect to ``theta``, shape (n_ppm, n_theta).
@@ -227,6 +235,15 @@ class SpectralModel:
         jacobian[:, at.widths] = -np.pi * own.real.T
         jacobian[:, at.T2] = jacobian[:, at.widths] @ self.t2_widths_hz
         return jacobian
+
+    def _unit_spectra(self, signals: ComplexArray, line: ComplexArray, phase: ComplexArray) -> ComplexArray:
+        """Phased spectra of basis signals and of the smooth ones, which are copies with a common line."""
+        one, places = self._one_smooth
+        spectra = np.empty((len(signals) + len(places), self.ppm.size), self.precision)
+        spectra[: len(signals)] = self._spectra(signals)
+        np.take(self.smooth.fine_spectrum(one * line), places, out=spectra[len(signals) :])
+        spectra *= phase
+        return spectra
 
     def _oscillations(self, turn: FloatArray, decay: FloatArray) -> ComplexArray:
         """``exp((i turn - decay) t)``, shape (n, n_bins).

@@ -1,6 +1,7 @@
 """What is known before the data are seen, as rows and as means with standard deviations."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -54,11 +55,16 @@ class Roles:
 
 @dataclass(frozen=True)
 class Scale:
-    """Amplitudes that the priors are relative to: tCr, one proton of it, and the common one of the macromolecules."""
+    """What the priors are relative to.
+
+    The first three are amplitudes: of tCr, of one proton of it, and the common one of the macromolecules. ``width`` is
+    that of the lines relative to what is expected.
+    """
 
     total_creatine: float
     creatine_proton: float
     macromolecules: float
+    width: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +85,16 @@ class AmplitudePriors:
     targets: FloatArray
     scale: FloatArray
     n_relative: int
+
+    @cached_property
+    def gram(self) -> FloatArray:
+        """``rows' rows``, shape (n_linear, n_linear)."""
+        return np.asarray(self.rows.T @ self.rows)
+
+    @cached_property
+    def moment(self) -> FloatArray:
+        """``rows' targets``, shape (n_linear,)."""
+        return np.asarray(self.rows.T @ self.targets)
 
     def without(self, n_leading: int) -> "AmplitudePriors":
         """Leave out every row that touches the leading amplitudes."""
@@ -128,15 +144,19 @@ def smooth_rows(roles: Roles, nuisance: Nuisance) -> FloatArray:
 
 
 def theta_priors(
-    layout: Layout, nuisance: Nuisance, priors: FitPriors, *, hz_per_ppm: float
+    layout: Layout, nuisance: Nuisance, priors: FitPriors, *, hz_per_ppm: float, width: float = 1.0
 ) -> tuple[FloatArray, FloatArray]:
-    """Means and standard deviations of the nonlinear parameters, each of shape (n_theta,)."""
+    """Means and standard deviations of the nonlinear parameters, each of shape (n_theta,).
+
+    What is known of a line is its shape, more than its width, which depends on the shim: ``width`` (`Scale`) makes both
+    parts of the common line broader alike.
+    """
     mean, sd = np.zeros(layout.size), np.empty(layout.size)
     sd[layout.PHASE0] = _PHASE0_SD_RAD
     sd[layout.PHASE1] = np.deg2rad(priors.phase1_sd_deg_per_ppm)
     sd[layout.SHIFT] = _SHIFT_SD_HZ
     line = [layout.LORENTZ, layout.GAUSS]
-    mean[line], sd[line] = nuisance.line_mean, nuisance.line_sd
+    mean[line], sd[line] = width_units(width) * [nuisance.line_mean, nuisance.line_sd]
     mean[layout.T2], sd[layout.T2] = nuisance.t2.mean, nuisance.t2.sd
     mean[layout.SHAPE], sd[layout.SHAPE] = nuisance.shape_mean, nuisance.shape_sd
     # Measured macromolecules come after the metabolites and move like any of them.
@@ -146,6 +166,11 @@ def theta_priors(
     sd[first_shift : first_shift + n] = nuisance.shifts_sd_ppm * hz_per_ppm
     mean[first_width : first_width + n], sd[first_width : first_width + n] = nuisance.widths_hz, nuisance.widths_sd_hz
     return mean, sd
+
+
+def width_units(width: float) -> FloatArray:
+    """Units of the common Lorentzian width and of the squared Gaussian one, for a line so much broader, shape (2,)."""
+    return np.array([width, width**2])
 
 
 def own_widths_hz(roles: Roles, field_t: float) -> FloatArray:

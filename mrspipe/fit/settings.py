@@ -53,7 +53,8 @@ class FitPriors(Settings):
     width_sd_hz: Positive = 0.3
     """SD of each metabolite's own Lorentzian width around that, in Hz."""
     lorentz_hz: float = 3.5
-    """Expected Lorentzian width of creatine, including the width already in the basis set, in Hz."""
+    """Expected Lorentzian width of creatine, including the width already in the basis set, in Hz. A spectrum's lines as
+    a whole may be broader or narrower; this and the next three settings then scale with them."""
     lorentz_sd_hz: Positive = 1.5
     """SD of the common Lorentzian width, in Hz."""
     gauss_hz: float = 4.5

@@ -43,6 +43,15 @@ class Problem:
     stiffness: float
 
     @cached_property
+    def limits(self) -> tuple[FloatArray, FloatArray]:
+        """Lowest and highest value of each nonlinear parameter; no line is narrower than the basis set's."""
+        reach = FARTHEST_SD * self.theta_sd
+        low, layout = self.theta_mean - reach, self.model.layout
+        line = [layout.LORENTZ, layout.GAUSS]
+        low[line] = np.maximum(low[line], 0.0)
+        return low, self.theta_mean + reach
+
+    @cached_property
     def data_column(self) -> "Columns":
         """The data as one column."""
         return self.columns(self.data[:, None])
@@ -123,8 +132,8 @@ def at_same_place(problem: Problem, solution: Solution) -> Solution:
 def _solved(problem: Problem, theta: FloatArray, evaluation: Evaluation, linear: "Columns") -> Solution:
     prior = problem.amplitude_prior
     gram = problem.inner(linear, linear)
-    moment = problem.inner(linear, problem.data_column)[:, 0] + prior.rows.T @ prior.targets
-    amplitudes = cho_solve(cho_factor(gram + prior.rows.T @ prior.rows), moment)
+    moment = problem.inner(linear, problem.data_column)[:, 0] + prior.moment
+    amplitudes = cho_solve(cho_factor(gram + prior.gram), moment)
     distance = (theta - problem.theta_mean) / problem.theta_sd
     objective = problem.energy - float(moment @ amplitudes) + float(distance @ distance)
     return Solution(theta, amplitudes, evaluation, linear, gram, objective)
@@ -154,8 +163,8 @@ def curvature(problem: Problem, solution: Solution, free: IntArray | None = None
     hessian = np.block([[solution.gram, cross[:, :-1]], [cross[:, :-1].T, corner[:-1, :-1]]])
     descent = np.concatenate([cross[:, -1], corner[:-1, -1]])
     prior = problem.amplitude_prior
-    hessian[:n_linear, :n_linear] += prior.rows.T @ prior.rows
-    descent[:n_linear] -= prior.rows.T @ (prior.rows @ solution.amplitudes - prior.targets)
+    hessian[:n_linear, :n_linear] += prior.gram
+    descent[:n_linear] -= prior.gram @ solution.amplitudes - prior.moment
     sd = problem.theta_sd[moving]
     nonlinear = np.arange(n_linear, n_linear + moving.size)
     hessian[nonlinear, nonlinear] += sd**-2
@@ -194,20 +203,13 @@ def balanced(problem: Problem, solution: Solution) -> Solution:
     falls with it: ``2 n ln scale``. Without this term broad lines would be favoured for their larger areas alone. The
     slope of both, in the widths that all lines share, moves the solution by one Newton step.
     """
-    layout = problem.model.layout
-    shared = np.array([layout.LORENTZ, layout.GAUSS, layout.T2])
-    start, slope = _volume(problem, solution), np.empty(shared.size)
-    for place, index in enumerate(shared):
-        theta = solution.theta.copy()
-        step = 0.1 * problem.theta_sd[index]
-        theta[index] += step
-        slope[place] = (_volume(problem, at(problem, theta)) - start) / step
-    farthest = FARTHEST_SD * problem.theta_sd
+    low, high = problem.limits
     # What the fit stopped at its limit stays there.
-    free = np.flatnonzero(np.abs(solution.theta - problem.theta_mean) < farthest * (1 - 1e-9))
+    edge = 1e-9 * problem.theta_sd
+    free = np.flatnonzero((solution.theta > low + edge) & (solution.theta < high - edge))
     hessian, _ = curvature(problem, solution, free)
-    push = np.zeros(problem.theta_mean.size)
-    push[shared] = -0.5 * slope
+    layout, push = problem.model.layout, np.zeros(problem.theta_mean.size)
+    push[[layout.LORENTZ, layout.GAUSS, layout.T2]] = -0.5 * volume_slope(problem, solution)
     n_linear = solution.amplitudes.size
     move = np.zeros_like(push)
     try:
@@ -217,19 +219,38 @@ def balanced(problem: Problem, solution: Solution) -> Solution:
     move = np.clip(move, -problem.theta_sd, problem.theta_sd)
     # Two standard deviations cost four; more means that the step is too long for its linearisation.
     for part in (1.0, 0.5, 0.25, 0.125):
-        theta = np.clip(solution.theta + part * move, problem.theta_mean - farthest, problem.theta_mean + farthest)
+        theta = np.clip(solution.theta + part * move, low, high)
         moved = at(problem, theta)
         if moved.objective < solution.objective + 4:
             return replace(moved, n_iterations=solution.n_iterations, converged=solution.converged)
     return solution
 
 
-def _volume(problem: Problem, solution: Solution) -> float:
-    """What integrating the amplitudes adds to the objective."""
-    prior = problem.amplitude_prior
-    factor = cho_factor(solution.gram + prior.rows.T @ prior.rows)[0]
-    scale = max(float(prior.scale @ solution.amplitudes), np.finfo(float).tiny)
-    return float(2 * np.log(np.diag(factor)).sum() + 2 * prior.n_relative * np.log(scale))
+def volume_slope(problem: Problem, solution: Solution) -> FloatArray:
+    """What integrating the amplitudes adds to the objective, ``ln |H| + 2 n ln scale``: its slope in the common widths.
+
+    Returns
+    -------
+    float array, shape (3,)
+        In the order Lorentzian width, squared Gaussian width, T2 contrast.
+    """
+    prior, amplitudes = problem.amplitude_prior, solution.amplitudes
+    inverse = cho_solve(cho_factor(solution.gram + prior.gram), np.eye(amplitudes.size))
+    scale, share = float(prior.scale @ amplitudes), inverse @ prior.scale
+    weight = prior.n_relative / scale if scale > np.finfo(float).tiny else 0.0
+    residual = problem.columns((problem.data - solution.spectrum)[:, None])
+
+    def each(slopes: FloatArray) -> FloatArray:
+        """What the slope of each column contributes, shape (n_linear,)."""
+        changes = problem.columns(slopes.astype(np.float64, order="C").T)
+        cross = problem.inner(solution.linear, changes)
+        determinant = np.einsum("ji,ij->j", inverse, cross)
+        of_scale = share * problem.inner(changes, residual)[:, 0] - (share @ cross) * amplitudes
+        return np.asarray(2 * (determinant + weight * of_scale))
+
+    lorentz, gauss = (each(slopes) for slopes in problem.model.width_slopes(solution.evaluation))
+    widths_hz = problem.model.t2_widths_hz
+    return np.array([lorentz.sum(), gauss.sum(), lorentz[: widths_hz.size] @ widths_hz])
 
 
 def _trial(
@@ -244,7 +265,6 @@ def _trial(
         theta = solution.theta.copy()
         # More than three prior widths at once leave the range where the linearisation means anything.
         theta[free] += np.clip(step, -3 * problem.theta_sd[free], 3 * problem.theta_sd[free])
-        farthest = FARTHEST_SD * problem.theta_sd
-        return at(problem, np.clip(theta, problem.theta_mean - farthest, problem.theta_mean + farthest))
+        return at(problem, np.clip(theta, *problem.limits))
     except LinAlgError:
         return None

@@ -1,5 +1,6 @@
 """Fit one spectrum: reference, coarse fit, baseline stiffness, full fit, uncertainty."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,7 @@ from mrspipe.core.signal import Signal
 from mrspipe.fit.advice import advice_for, status_of
 from mrspipe.fit.baseline import choose_stiffness
 from mrspipe.fit.learning import LearnedMacromolecules, MacromoleculePosterior
-from mrspipe.fit.limits import stopped
+from mrspipe.fit.limits import RELATIVE_WIDTHS, stopped
 from mrspipe.fit.macromolecules import SmoothShape, spread
 from mrspipe.fit.nuisance import Nuisance
 from mrspipe.fit.prepare import Prepared, prepare
@@ -23,12 +24,15 @@ from mrspipe.fit.reference import Reference, find_reference, noise_sd
 from mrspipe.fit.settings import FitSettings
 from mrspipe.fit.solver import Problem, Solution, at, at_same_place, balanced, minimise
 from mrspipe.fit.uncertainty import amplitude_covariance, cramer_rao_bound, nuisance_likelihood, prior_share
+from mrspipe.physics.lineshapes import voigt_fwhm
 
 GENERIC_MODEL = "smooth shape"
 """Name of the macromolecule model that no study taught and no basis set brought."""
 
 # Stiffness of the baseline in the coarse fit, and the parameters that it moves.
 _COARSE_ED_PER_PPM = 3.0
+# How much more freely the parts of the common line width are found there.
+_COARSE_FREEDOM = 3.0
 # Stages before the last may end when an iteration gains less than this times the tolerance.
 _COARSER = 10.0
 # A point further off than this many standard deviations of noise and misfit counts as if it were at this distance;
@@ -231,12 +235,9 @@ def staged_fit(
     few = np.array([layout.PHASE0, layout.SHIFT, layout.LORENTZ, layout.GAUSS, layout.T2])
     everything = np.arange(layout.size)
     scale = _first_scale(amplitude, task)
-    mean, sd = theta_priors(
-        layout,
-        task.nuisance,
-        settings.priors,
-        hz_per_ppm=prepared.grid.hz_per_ppm,
-    )
+    mean, sd = _theta_priors(task)
+    # A line of any width is found first; then its shape is what is expected of one so broad.
+    wide = np.where(np.isin(everything, [layout.LORENTZ, layout.GAUSS]), _COARSE_FREEDOM, 1.0)
     coarse_ed = _COARSE_ED_PER_PPM * (settings.range_ppm[1] - settings.range_ppm[0])
     problem = Problem(
         model=prepared.model,
@@ -244,13 +245,16 @@ def staged_fit(
         data=data,
         amplitude_prior=_rows(scale, task),
         theta_mean=mean,
-        theta_sd=sd,
+        theta_sd=sd * wide,
         stiffness=prepared.base.stiffness_for(coarse_ed),
     )
     start = at(problem, mean)
     problem = replace(problem, data=_tamed(data, problem, start, _COARSE_PART))
     solution = _minimise(problem, start, few, settings, _COARSER)
     n_iterations = solution.n_iterations
+    scale = replace(scale, width=_relative_width(solution, task))
+    mean, sd = _theta_priors(task, scale.width)
+    problem = replace(problem, theta_mean=mean, theta_sd=sd)
     known = None
     for coarser, largest_part in stages:
         scale = _scale_of(solution, scale, task)
@@ -260,6 +264,23 @@ def staged_fit(
         n_iterations += solution.n_iterations
         known = problem.stiffness
     return problem, replace(balanced(problem, solution), n_iterations=n_iterations), scale
+
+
+def _theta_priors(task: FitTask, width: float = 1.0) -> tuple[FloatArray, FloatArray]:
+    prepared = task.prepared
+    layout, hz_per_ppm = prepared.model.layout, prepared.grid.hz_per_ppm
+    return theta_priors(layout, task.nuisance, task.settings.priors, hz_per_ppm=hz_per_ppm, width=width)
+
+
+def _relative_width(solution: Solution, task: FitTask) -> float:
+    """Width of the common line relative to the width that is expected."""
+    layout, own_hz = task.prepared.model.layout, task.basis.linewidth_hz
+
+    def width_hz(lorentz_hz: float, gauss_hz2: float) -> float:
+        return voigt_fwhm(max(lorentz_hz + own_hz, 0.0), math.sqrt(max(gauss_hz2, 0.0)))
+
+    found = width_hz(solution.theta[layout.LORENTZ], solution.theta[layout.GAUSS])
+    return float(np.clip(found / width_hz(*task.nuisance.line_mean), *RELATIVE_WIDTHS))
 
 
 def _tamed(data: FloatArray, problem: Problem, solution: Solution, part: float) -> FloatArray:
@@ -329,6 +350,7 @@ def _scale_of(solution: Solution, before: Scale, task: FitTask) -> Scale:
         creatine,
         before.creatine_proton * creatine / before.total_creatine,
         common if common > 0.1 * before.macromolecules else before.macromolecules,
+        before.width,
     )
 
 
@@ -359,7 +381,7 @@ def result_of(fitted: FittedSpectrum) -> FitResult:
         proton_amplitude=task.basis.proton_amplitude,
         n_iterations=solution.n_iterations,
         macromolecule_model=_macromolecule_model(task),
-        at_limit=stopped(problem, solution.theta, prepared),
+        at_limit=stopped(problem, solution.theta, prepared, fitted.scale.width),
     )
     result = replace(result, status=status_of(result, converged=solution.converged))
     return replace(result, advice=advice_for(result))

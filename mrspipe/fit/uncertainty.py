@@ -9,7 +9,7 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from mrspipe.core.arrays import FloatArray, IntArray
 from mrspipe.fit.nuisance import Nuisance
-from mrspipe.fit.priors import Roles, Scale
+from mrspipe.fit.priors import Roles, Scale, width_units
 from mrspipe.fit.solver import Problem, Solution, curvature
 
 
@@ -125,6 +125,8 @@ def nuisance_likelihood(
     kept = np.concatenate([np.arange(roles.n_basis, n_linear), weak, n_linear + np.r_[shared, shifts, widths]])
     sizes = (roles.n_smooth, len(weak), shared.size, n_names, n_names)
     unit = np.repeat([scale.macromolecules, scale.total_creatine, 1.0, hz_per_ppm, 1.0], sizes)
+    first_shared = roles.n_smooth + len(weak)
+    unit[first_shared : first_shared + 2] = width_units(scale.width)
     value = np.concatenate([solution.amplitudes, solution.theta])[kept.astype(int)] / unit
     smooth = slice(0, roles.n_smooth)
     prior, expected = np.diag(nuisance.sd**-2.0), nuisance.mean.copy()

@@ -95,7 +95,7 @@ def test_a_metabolite_that_the_basis_lacks_bends_the_slope_by_less_than_it_biase
     estimate = fitted.solution.amplitudes[fewer.names.index("Glu")] * fitted.sigma
     found = recover(signal, fitted, "Glu", STEPS)
     bias = abs(estimate / TRUTH["Glu"] - 1)
-    assert 5 * found.slope_se < abs(found.slope - 1) < bias
+    assert 2 * found.slope_se < abs(found.slope - 1) < bias
 
 
 def test_what_cannot_be_measured_is_nan_with_a_reason(basis):

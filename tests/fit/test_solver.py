@@ -7,7 +7,7 @@ from brain_like import TRUTH
 from mrspipe.fit.model import Layout
 from mrspipe.fit.priors import Scale, amplitude_priors
 from mrspipe.fit.settings import RatioPrior
-from mrspipe.fit.solver import at, balanced, curvature, minimise
+from mrspipe.fit.solver import at, balanced, curvature, minimise, volume_slope
 from mrspipe.fit.uncertainty import amplitude_covariance, cramer_rao_bound
 
 
@@ -148,15 +148,44 @@ def test_balancing_leaves_what_stopped_at_a_limit_and_passes_none(problem):
     layout = problem.model.layout
     # Expected far from the data: the Gaussian width stops at five standard deviations.
     mean, sd = problem.theta_mean.copy(), problem.theta_sd.copy()
-    mean[layout.GAUSS], sd[layout.GAUSS] = 100.0, 4.0
+    mean[layout.GAUSS], sd[layout.GAUSS] = 50.0, 4.0
     far = replace(problem, theta_mean=mean, theta_sd=sd)
     everything = np.arange(mean.size)
     stopped = minimise(far, at(far, mean), free=everything, tolerance=1e-3, max_iterations=60)
-    assert stopped.theta[layout.GAUSS] == pytest.approx(100 - 5 * 4)
+    assert stopped.theta[layout.GAUSS] == pytest.approx(50 - 5 * 4)
     moved = balanced(far, stopped).theta
     assert moved[layout.GAUSS] == stopped.theta[layout.GAUSS]
     assert (np.abs(moved - mean) <= 5 * sd * (1 + 1e-12)).all()
     assert (moved != stopped.theta).any()
+
+
+def test_the_slope_of_what_integrating_the_amplitudes_adds_is_that_of_differences(problem):
+    layout, solution = problem.model.layout, at(problem, problem.theta_mean)
+    prior = problem.amplitude_prior
+
+    def added(theta):
+        point = at(problem, theta)
+        determinant = np.linalg.slogdet(point.gram + prior.rows.T @ prior.rows)[1]
+        return determinant + 2 * prior.n_relative * np.log(prior.scale @ point.amplitudes)
+
+    found = volume_slope(problem, solution)
+    for slope, index in zip(found, (layout.LORENTZ, layout.GAUSS, layout.T2), strict=True):
+        step = np.zeros(layout.size)
+        step[index] = 1e-3 * problem.theta_sd[index]
+        difference = added(solution.theta + step) - added(solution.theta - step)
+        assert slope == pytest.approx(difference / (2 * step[index]), rel=1e-4)
+
+
+def test_no_line_becomes_narrower_than_the_basis_set_s(problem):
+    layout = problem.model.layout
+    mean, sd = problem.theta_mean.copy(), problem.theta_sd.copy()
+    line = [layout.LORENTZ, layout.GAUSS]
+    mean[line], sd[line] = (0.5, 1.0), (20.0, 400.0)
+    free = replace(problem, theta_mean=mean, theta_sd=sd)
+    narrowed = replace(free, data=at(problem, np.where(np.isin(np.arange(layout.size), line), 0.0, mean)).spectrum)
+    found = minimise(narrowed, at(narrowed, mean), free=np.array(line), tolerance=1e-3, max_iterations=60)
+    assert (found.theta[line] >= 0).all()
+    assert (balanced(narrowed, found).theta[line] >= 0).all()
 
 
 def test_macromolecules_whose_level_is_known_have_it(problem, prepared, nuisance, somewhere):
