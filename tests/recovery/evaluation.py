@@ -12,7 +12,7 @@ from mrspipe.core.operators import broadened
 from mrspipe.core.results import SUMS, FitResult
 from mrspipe.core.signal import Signal
 from mrspipe.fit.dynamic import fit_jointly
-from mrspipe.fit.learning import learn_macromolecules
+from mrspipe.fit.learning import LearnedMacromolecules, learn_macromolecules
 from mrspipe.fit.settings import FitSettings
 from mrspipe.fit.spectrum import fit_for_learning, fit_spectrum
 from recovery.generator import AXIS, NAMES, Family, SyntheticSpectrum, fitted_basis
@@ -104,9 +104,14 @@ class ChangeRow:
     coverage_pct: float
 
 
-def fitted(spectra: Sequence[SyntheticSpectrum], family: Family, treatment: Treatment) -> Estimates:
-    """Fit spectra of one study, and compare with truth and oracle."""
-    fits = _fits([spectrum.signal for spectrum in spectra], family, treatment)
+def fitted(
+    spectra: Sequence[SyntheticSpectrum],
+    family: Family,
+    treatment: Treatment,
+    learned: LearnedMacromolecules | None = None,
+) -> Estimates:
+    """Fit spectra of one study, and compare with truth and oracle; ``learned``: of more spectra than these."""
+    fits = _fits([spectrum.signal for spectrum in spectra], family, treatment, learned)
     truths = np.array([[spectrum.truth[name] for name in NAMES] for spectrum in spectra])
     ratios = [ratios_to_tcr(fit.names, fit.amplitudes, fit.covariance) for fit in fits]
     return Estimates(
@@ -139,13 +144,21 @@ def change_row(first: Estimates, second: Estimates) -> ChangeRow:
     return _change_row(first, second, change, se)
 
 
-def joint_change_row(people: Sequence[tuple[SyntheticSpectrum, SyntheticSpectrum]], family: Family) -> ChangeRow:
-    """How well joint fits recover it."""
-    basis, settings = fitted_basis(), FitSettings(mm="parametrised")
-    first, second = (fitted(one, family, "generic") for one in zip(*people, strict=True))
-    changes = [fit_jointly([one.signal for one in scans], basis, settings).change("Glu") for scans in people]
-    found = np.array([[change.value, change.se] for change in changes if change is not None])
-    return _change_row(first, second, found[:, 0], found[:, 1])
+def change_rows(
+    people: Sequence[tuple[SyntheticSpectrum, SyntheticSpectrum]], family: Family, treatment: Treatment
+) -> tuple[ChangeRow, ChangeRow]:
+    """How well fits of each scan alone, and joint fits, recover the change of Glu/tCr in people scanned twice.
+
+    The treatment is generic, or study: all scans together teach the nuisance model.
+    """
+    basis, learned = fitted_basis(), None
+    if treatment == "study":
+        learned = learned_from([one.signal for scans in people for one in scans])
+    first, second = (fitted(one, family, treatment, learned) for one in zip(*people, strict=True))
+    settings = FitSettings(mm="parametrised" if learned is None else "study")
+    joint = [fit_jointly([one.signal for one in scans], basis, settings, learned).change("Glu") for scans in people]
+    found = np.array([[change.value, change.se] for change in joint if change is not None])
+    return change_row(first, second), _change_row(first, second, found[:, 0], found[:, 1])
 
 
 def _change_row(first: Estimates, second: Estimates, change: FloatArray, se: FloatArray) -> ChangeRow:
@@ -179,19 +192,27 @@ def with_measured_macromolecules(basis: BasisSet, family: Family) -> BasisSet:
     return replace(basis, names=(*basis.names, "Mac"), fids=np.vstack([basis.fids, mean]))
 
 
-def _fits(signals: Sequence[Signal], family: Family, treatment: Treatment) -> list[FitResult]:
+def learned_from(signals: Sequence[Signal]) -> LearnedMacromolecules:
+    """Nuisance model of a study, learned as the pipeline does."""
+    basis, settings = fitted_basis(), FitSettings(mm="study")
+    learned = learn_macromolecules([], settings.priors)
+    for _ in range(_LEARNING_ROUNDS):
+        posteriors = [fit_for_learning(signal, basis, settings, learned) for signal in signals]
+        learned = learn_macromolecules(posteriors, settings.priors)
+    return learned
+
+
+def _fits(
+    signals: Sequence[Signal], family: Family, treatment: Treatment, learned: LearnedMacromolecules | None
+) -> list[FitResult]:
     basis = fitted_basis()
     if treatment == "given":
         basis, settings = with_measured_macromolecules(basis, family), FitSettings(mm="basis")
         return [fit_spectrum(signal, basis, settings) for signal in signals]
     if treatment == "generic":
         return [fit_spectrum(signal, basis, FitSettings(mm="parametrised")) for signal in signals]
-    settings = FitSettings(mm="study")
-    learned = learn_macromolecules([], settings.priors)
-    for _ in range(_LEARNING_ROUNDS):
-        posteriors = [fit_for_learning(signal, basis, settings, learned) for signal in signals]
-        learned = learn_macromolecules(posteriors, settings.priors)
-    return [fit_spectrum(signal, basis, settings, learned) for signal in signals]
+    known = learned_from(signals) if learned is None else learned
+    return [fit_spectrum(signal, basis, FitSettings(mm="study"), known) for signal in signals]
 
 
 def _recovery_row(estimates: Estimates, column: int) -> RecoveryRow:
