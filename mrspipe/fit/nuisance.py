@@ -42,7 +42,8 @@ class Nuisance:
     ratios : mapping of str to RatioPrior
         Weakly determined metabolites relative to tCr.
     line_mean, line_sd : float array, shape (2,)
-        Common Lorentzian width beyond that of the basis set, in Hz, and squared common Gaussian width, in Hz^2.
+        Common Lorentzian width beyond that of the basis set, in Hz, and squared common Gaussian width, in Hz^2, of a
+        spectrum whose lines are as broad as expected; see `mrspipe.fit.priors.width_units`.
     t2 : RatioPrior
         How much of the widths that T2 lets expect is seen.
     shape_mean, shape_sd : float array, shape (N_SHAPE,)
