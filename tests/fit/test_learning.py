@@ -13,6 +13,7 @@ from mrspipe.fit.macromolecules import gaussian_lines, generic_mean, grid_functi
 from mrspipe.fit.nuisance import Nuisance
 from mrspipe.fit.settings import FitPriors, FitSettings, RatioPrior
 from mrspipe.fit.spectrum import fit_for_learning, fit_spectrum
+from mrspipe.physics.lineshapes import voigt_fwhm
 from mrspipe.physics.macromolecules import macromolecule_lines
 
 # The lines of these spectra are equally broad for all metabolites.
@@ -235,6 +236,22 @@ def test_a_study_reveals_the_shape_of_its_macromolecules(axis, learned):
     assert learned.n_spectra == 16
     # Sixteen spectra do not reveal everything: under metabolites the generic shape keeps its say.
     assert distance(learned.nuisance.smooth.mean) < 0.75 * distance(generic_mean(grid, signals))
+
+
+@pytest.mark.parametrize("shim_hz", [0.0, 8.0])
+def test_what_is_learned_of_the_line_is_its_shape_at_the_expected_width(basis, shim_hz):
+    # Lines of 3 Hz of Lorentzian and 4.5 or 9.2 Hz of Gaussian width, so 6.3 or 10.9 Hz.
+    fits = []
+    for seed in range(12):
+        clean, noisy = (make_signal(basis, noise=noise, seed=seed) for noise in (0.0, 0.3))
+        fid = broadened(clean.fid, clean.axis, gauss_hz=shim_hz) + noisy.fid - clean.fid
+        fits.append(fit_for_learning(replace(clean, samples=fid), basis, SETTINGS))
+    line, expected = learn_macromolecules(fits, PRIORS).nuisance.line_mean, fits[0].generic.line_mean
+    widths = [voigt_fwhm(lorentz + basis.linewidth_hz, np.sqrt(gauss)) for lorentz, gauss in (line, expected)]
+    assert widths[0] == pytest.approx(widths[1], rel=0.1)
+    # The broader the shim makes the lines, the smaller is the Lorentzian part.
+    true = voigt_fwhm(3.0, np.hypot(4.5, shim_hz))
+    assert (line[0] + basis.linewidth_hz) / widths[0] == pytest.approx(3.0 / true, abs=0.12)
 
 
 def test_a_learned_model_lowers_the_stated_error_and_does_not_raise_the_error(basis, learned):
