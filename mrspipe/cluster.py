@@ -5,10 +5,11 @@ checked with every job. A job whose worker dies is given to another one.
 """
 
 import os
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any, Literal, TypeVar
 
 from mrspipe.core.errors import ConfigError, InputError
@@ -21,6 +22,8 @@ Result = TypeVar("Result")
 # A job is given to another worker this often before it is lost.
 _RETRIES = 2
 _LONGEST_WAIT_S = 60
+# How often a run that waits looks whether anybody works for it.
+_LOOK_S = 10
 _CLASSES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster"}
 
 
@@ -129,7 +132,10 @@ class Cluster:
                     }
                 )
             )
-            target = address or opened.enter_context(_cluster(n_workers, work_dir, batch, memory_limit))
+            started = None if address else opened.enter_context(_cluster(n_workers, work_dir, batch, memory_limit))
+            target = started or address
+            self._own_workers = (started, n_workers) if batch is None and started is not None else None
+            self._waits_for_batch = batch is not None
             try:
                 self._client = opened.enter_context(Client(target, timeout=_LONGEST_WAIT_S, set_as_default=False))
                 if batch is None:
@@ -157,32 +163,66 @@ class Cluster:
         Raises
         ------
         InputError
-            Code ``cluster``: the scheduler went away.
+            Code ``cluster``: the scheduler went away, or has no worker left.
         ConfigError
             Code ``cluster-version``: a worker has another mrspipe.
         """
-        from distributed import KilledWorker, as_completed
+        from distributed import KilledWorker
 
         run_one = partial(_on_worker, os.getcwd(), program_mark(), work)
         futures = self._client.map(run_one, list(jobs.values()), pure=False)
         index_of = {future.key: index for future, index in zip(futures, jobs, strict=True)}
         try:
-            for future in as_completed(futures, loop=self._client.loop):
+            for future in self._as_they_end(futures):
                 if future.status == "error":
                     if not isinstance(error := future.exception(), KilledWorker):
                         raise error
                 elif future.status != "finished":
-                    raise InputError(
-                        "The scheduler of the cluster went away.",
-                        where=str(self._client.scheduler.address if self._client.scheduler else "Dask"),
-                        cure="Run the same command again to go on.",
-                        code="cluster",
-                    )
+                    raise self._broken("went away", "Run")
                 else:
                     results[index_of[future.key]] = future.result()
                     done(results[index_of[future.key]])
         finally:
             self._client.cancel(futures)
+
+    def _as_they_end(self, futures: Iterable[Any]) -> Iterator[Any]:
+        """Give futures as they end, and see to it that there are workers for the rest."""
+        from distributed import as_completed
+
+        waiting, last_seen = set(futures), monotonic()
+        while waiting:
+            # Raised by waiting alone: what the caller does with a future does not come here.
+            with suppress(TimeoutError):
+                for future in as_completed(tuple(waiting), loop=self._client.loop, timeout=_LOOK_S):
+                    waiting.discard(future)
+                    yield future
+            try:
+                n_workers = len(self._client.nthreads()) if waiting else 1
+            except OSError as error:
+                raise self._broken("went away", "Run") from error
+            if n_workers:
+                last_seen = monotonic()
+            elif self._own_workers is not None:
+                self._replace_workers(*self._own_workers)
+            elif not self._waits_for_batch and monotonic() - last_seen > _LONGEST_WAIT_S:
+                raise self._broken("has no worker left", "Start dask worker again, and run")
+
+    def _broken(self, what: str, cure: str) -> InputError:
+        return InputError(
+            f"The scheduler of the cluster {what}.",
+            where=str(self._client.scheduler.address if self._client.scheduler else "Dask"),
+            cure=f"{cure} the same command again to go on.",
+            code="cluster",
+        )
+
+    def _replace_workers(self, cluster: Any, n_workers: int) -> None:
+        """Start workers anew: Dask does not restart one that died before it had started in full."""
+        cluster.scale(0)
+        deadline = monotonic() + _LONGEST_WAIT_S
+        while cluster.workers and monotonic() < deadline:
+            sleep(0.1)
+        cluster.scale(n_workers)
+        self._client.wait_for_workers(1, timeout=_LONGEST_WAIT_S)
 
     def close(self) -> None:
         """Leave the scheduler; workers that were started here end."""

@@ -100,6 +100,36 @@ def test_a_job_that_takes_its_workers_with_it_is_lost_and_no_other(n_procs, tmp_
 
 
 @pytest.mark.slow
+def test_workers_that_dask_does_not_restart_are_replaced(tmp_path, monkeypatch):
+    # As when a worker dies before it has started in full: its nanny leaves it at that.
+    async def leave_it(self, exitcode):
+        await self._unregister()
+
+    monkeypatch.setattr("distributed.nanny.Nanny._on_worker_exit", leave_it)
+    monkeypatch.setattr(cluster, "_LOOK_S", 0.5)
+    monkeypatch.setenv("PYTHONPATH", ENVIRONMENT["PYTHONPATH"])
+    with Workers(EngineSettings(engine="dask", n_procs=2), work_dir=tmp_path) as pool:
+        assert pool.run(die, [2, 1, 3, 4], lost=negative) == [-2, 1, 3, 4]
+
+
+@pytest.mark.slow
+def test_a_scheduler_whose_last_worker_went_away_is_named(scheduler, monkeypatch):
+    monkeypatch.setattr(cluster, "_LOOK_S", 0.2)
+    monkeypatch.setattr(cluster, "_LONGEST_WAIT_S", 2)
+    address, workers = scheduler
+
+    def kill_all(_):
+        for worker in workers:
+            worker.kill()
+
+    with (
+        Workers(EngineSettings(engine="dask", dask_address=address)) as pool,
+        pytest.raises(InputError, match="has no worker left"),
+    ):
+        pool.run(slow_square, range(12), lost=negative, done=kill_all)
+
+
+@pytest.mark.slow
 def test_a_study_on_a_cluster_gives_the_same_bytes(scheduler, pairs_study, analysed, tmp_path):
     asked = request(pairs_study, tmp_path / "out", "two_groups")
     config = with_settings(asked.config, "engine", engine="dask", dask_address=scheduler[0])
