@@ -167,35 +167,27 @@ class Cluster:
         ConfigError
             Code ``cluster-version``: a worker has another mrspipe.
         """
-        from distributed import KilledWorker
-
         run_one = partial(_on_worker, os.getcwd(), program_mark(), work)
         futures = self._client.map(run_one, list(jobs.values()), pure=False)
         index_of = {future.key: index for future, index in zip(futures, jobs, strict=True)}
         try:
-            for future in self._as_they_end(futures):
-                if future.status == "error":
-                    if not isinstance(error := future.exception(), KilledWorker):
-                        raise error
-                elif future.status != "finished":
-                    raise self._broken("went away", "Run")
-                else:
-                    results[index_of[future.key]] = future.result()
-                    done(results[index_of[future.key]])
+            for key, result in self._as_they_end(futures):
+                results[index_of[key]] = result
+                done(result)
         finally:
             self._client.cancel(futures)
 
-    def _as_they_end(self, futures: Iterable[Any]) -> Iterator[Any]:
-        """Give futures as they end, and see to it that there are workers for the rest."""
+    def _as_they_end(self, futures: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+        """Give key and result of futures as they end, and see to it that there are workers for the rest."""
         from distributed import as_completed
 
         waiting, last_seen = set(futures), monotonic()
         while waiting:
-            # Raised by waiting alone: what the caller does with a future does not come here.
             with suppress(TimeoutError):
                 for future in as_completed(tuple(waiting), loop=self._client.loop, timeout=_LOOK_S):
+                    outcome = self._outcome(future)
                     waiting.discard(future)
-                    yield future
+                    yield from ((future.key, result) for result in outcome)
             try:
                 n_workers = len(self._client.nthreads()) if waiting else 1
             except OSError as error:
@@ -206,6 +198,23 @@ class Cluster:
                 self._replace_workers(*self._own_workers)
             elif not self._waits_for_batch and monotonic() - last_seen > _LONGEST_WAIT_S:
                 raise self._broken("has no worker left", "Start dask worker again, and run")
+
+    def _outcome(self, future: Any) -> tuple[Any, ...]:
+        """Result of a future that ended; nothing where its workers died.
+
+        Raises
+        ------
+        TimeoutError
+            It runs again, because its worker went away with the result.
+        """
+        from distributed import KilledWorker
+
+        if future.status in {"cancelled", "lost"}:
+            raise self._broken("went away", "Run")
+        try:
+            return (future.result(timeout=_LOOK_S),)
+        except KilledWorker:
+            return ()
 
     def _broken(self, what: str, cure: str) -> InputError:
         return InputError(
@@ -222,7 +231,10 @@ class Cluster:
         while cluster.workers and monotonic() < deadline:
             sleep(0.1)
         cluster.scale(n_workers)
-        self._client.wait_for_workers(1, timeout=_LONGEST_WAIT_S)
+        try:
+            self._client.wait_for_workers(1, timeout=_LONGEST_WAIT_S)
+        except TimeoutError as error:
+            raise self._broken("has no worker left", "Free memory on this computer, and run") from error
 
     def close(self) -> None:
         """Leave the scheduler; workers that were started here end."""
