@@ -126,8 +126,7 @@ def water_oscillations(
     """
     n_used = min(round(duration_s / axis.dwell_s), axis.n_points)
     found = decomposed(fid[:n_used], n_components=min(n_components, n_used // 4))
-    frequency = found.frequency_hz(axis)
-    inside = (frequency >= axis.offset_hz(range_ppm[0])) & (frequency <= axis.offset_hz(range_ppm[1]))
+    inside = _inside(found.frequency_hz(axis), axis, range_ppm)
     return found.only(inside & (found.width_hz(axis) <= max_width_hz))
 
 
@@ -148,15 +147,20 @@ def lines_stand_out(
         Part of the FID that is looked at, in s.
     """
     n_used = min(round(duration_s / axis.dwell_s), axis.n_points)
-    frequency = np.fft.fftshift(np.fft.fftfreq(n_used, axis.dwell_s))
-    inside = (frequency >= axis.offset_hz(range_ppm[0])) & (frequency <= axis.offset_hz(range_ppm[1]))
-    part = np.fft.fftshift(fft(fid[:n_used]))[inside]
+    inside = _inside(np.fft.fftfreq(n_used, axis.dwell_s), axis, range_ppm)
+    part = np.fft.fftshift(fft(fid[:n_used]))[np.fft.fftshift(inside)]
     limit = _STANDS_OUT * noise_sd(fid) * np.sqrt(2 * n_used) * np.sqrt(6)
     return any(
         bool((np.abs(part[: -2 * lag] - 2 * part[lag:-lag] + part[2 * lag :]) > limit).any())
         for lag in _LAGS
         if 2 * lag < part.size
     )
+
+
+def _inside(frequency_hz: NDArray[np.floating], axis: SpectralAxis, range_ppm: tuple[float, float]) -> NDArray[np.bool_]:
+    """Which frequencies lie in a range of chemical shifts."""
+    low, high = axis.offset_hz(range_ppm[0]), axis.offset_hz(range_ppm[1])
+    return np.asarray((frequency_hz >= low) & (frequency_hz <= high))
 
 
 def _signal_subspace(fid: ComplexArray, n_components: int) -> ComplexArray:
