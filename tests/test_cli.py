@@ -156,14 +156,16 @@ def test_ratios_agree_with_lcmodel_on_the_first_six_challenge_spectra(monkeypatc
     assert call(monkeypatch, "fit", *spectra, *water, "--basis", basis, "--out", tmp_path) == 0
     ours = read_table(tmp_path / "summary.tsv").set_index(["spectrum", "metabolite"])["ratio_tcr"]
     theirs = read_table(real_data / "reference" / "lcmodel_6.3.tsv").set_index(["spectrum", "metabolite"])["ratio_tcr"]
+    beyond = set()
     for n in range(1, 7):
         of = f"fitting_challenge/dataset{n}"
         choline = theirs[(of, "GPC")] + theirs[(of, "PCho")]
         pairs = {"tCho": choline, "tNAA": theirs[(of, "NAA+NAAG")], **{m: theirs[(of, m)] for m in ("Glu", "Ins")}}
         for name, expected in pairs.items():
-            # Lines of 11 Hz in dataset 3: the programs share glutamate and its neighbours out differently.
-            largest = 0.20 if (n, name) == (3, "Glu") else 0.15
-            assert ours[(f"dataset{n}", name)] == pytest.approx(expected, rel=largest), (n, name)
+            if ours[(f"dataset{n}", name)] != pytest.approx(expected, rel=0.15):
+                beyond.add((n, name))
+    # A known miss of the 15 %: lines of 11 Hz, Glu 18 % below. Whoever mends it takes it away.
+    assert beyond == {(3, "Glu")}
 
 
 @pytest.mark.real

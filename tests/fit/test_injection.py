@@ -85,17 +85,32 @@ def test_lines_that_the_fit_believes_to_be_broader_than_they_are_change_the_slop
     assert response(wrong) > 1.2
 
 
-@pytest.mark.parametrize(("lacking", "truth"), [("Ins", {}), ("GABA", {"GABA": 4.0})])
-def test_a_metabolite_that_the_basis_lacks_bends_the_slope_by_less_than_it_biases_the_estimate(basis, lacking, truth):
-    # Line shape and baseline make up for what is missing, and a part of that depends on the amount of Glu; most of the
-    # bias does not, and the slope cannot see it.
+def recovery_without(basis, lacking, truth):
+    """How added Glu comes back where the basis set lacks a metabolite, and the bias of the estimate itself."""
     signal = make_signal(basis, noise=0.3, seed=1, truth=TRUTH | truth)
     fewer = basis.only([name for name in basis.names if name != lacking])
     fitted = fit_point(signal, fewer, SETTINGS)
     estimate = fitted.solution.amplitudes[fewer.names.index("Glu")] * fitted.sigma
-    found = recover(signal, fitted, "Glu", STEPS)
-    bias = abs(estimate / TRUTH["Glu"] - 1)
-    assert 2 * found.slope_se < abs(found.slope - 1) < bias
+    return recover(signal, fitted, "Glu", STEPS), abs(estimate / TRUTH["Glu"] - 1)
+
+
+LACKING = (("Ins", {}), ("GABA", {"GABA": 4.0}))
+# Ins bends the slope by 3 standard errors only: 0.9931 +- 0.0023.
+NOT_YET = pytest.mark.xfail(reason="the slope without Ins differs from 1 by 3 standard errors", strict=True)
+
+
+@pytest.mark.parametrize(("lacking", "truth"), LACKING)
+def test_a_metabolite_that_the_basis_lacks_bends_the_slope_by_less_than_it_biases_the_estimate(basis, lacking, truth):
+    # Most of the bias does not depend on the amount of Glu, and the slope cannot see it.
+    found, bias = recovery_without(basis, lacking, truth)
+    assert abs(found.slope - 1) < bias
+
+
+@pytest.mark.parametrize(("lacking", "truth"), [pytest.param(*LACKING[0], marks=NOT_YET), LACKING[1]])
+def test_a_metabolite_that_the_basis_lacks_bends_the_slope(basis, lacking, truth):
+    # Line shape and baseline make up for what is missing, and a part of that depends on the amount of Glu.
+    found, _ = recovery_without(basis, lacking, truth)
+    assert 5 * found.slope_se < abs(found.slope - 1)
 
 
 def test_what_cannot_be_measured_is_nan_with_a_reason(basis):
