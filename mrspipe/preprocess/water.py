@@ -157,10 +157,10 @@ def lines_stand_out(
     )
 
 
-def _inside(frequency_hz: NDArray[np.floating], axis: SpectralAxis, range_ppm: tuple[float, float]) -> NDArray[np.bool_]:
+def _inside(hz: NDArray[np.floating], axis: SpectralAxis, range_ppm: tuple[float, float]) -> NDArray[np.bool_]:
     """Which frequencies lie in a range of chemical shifts."""
     low, high = axis.offset_hz(range_ppm[0]), axis.offset_hz(range_ppm[1])
-    return np.asarray((frequency_hz >= low) & (frequency_hz <= high))
+    return np.asarray((hz >= low) & (hz <= high))
 
 
 def _signal_subspace(fid: ComplexArray, n_components: int) -> ComplexArray:
