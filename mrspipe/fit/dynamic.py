@@ -26,6 +26,7 @@ from mrspipe.core.ratios import ratio_to_creatine
 from mrspipe.core.results import SUMS, FitResult
 from mrspipe.core.signal import Signal
 from mrspipe.fit.learning import LearnedMacromolecules
+from mrspipe.fit.macromolecules import spread
 from mrspipe.fit.priors import smooth_rows
 from mrspipe.fit.settings import FitSettings, JointPriors
 from mrspipe.fit.spectrum import FittedSpectrum, fit_point, result_of
@@ -281,8 +282,7 @@ def _difference_precision(spectra: Sequence[_Spectrum], free: IntArray, priors: 
     relative = np.maximum(np.abs(average[parts.metabolites]), priors.floor_of_tcr)
     sd[parts.metabolites] = priors.metabolites * relative
     sd[free] = _FLAT
-    smooth = average[parts.smooth]
-    sd[parts.smooth] = priors.macromolecules * (np.abs(smooth) + 0.1 * np.abs(smooth).max())
+    sd[parts.smooth] = spread(average[parts.smooth], priors.macromolecules, 0.1 * priors.macromolecules)
     sd[parts.shared] *= priors.line_shape
     sd[parts.baseline] = priors.baseline * np.mean([spectrum.sd[parts.baseline] for spectrum in spectra], axis=0)
     precision = np.diag(sd**-2.0)

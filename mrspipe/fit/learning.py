@@ -17,7 +17,7 @@ spectra of a study have in common would add up until the model trusts them (docs
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,13 +32,13 @@ from mrspipe.fit.settings import FitPriors, RatioPrior
 _N_STEPS = 8
 _N_SPREAD_STEPS = 5
 # Spread of the macromolecules between the spectra of one study, as a shape; learning its size begins here. Assumed.
-_WITHIN_RELATIVE, _WITHIN_FLOOR = 0.12, 0.02
+_WITHIN_RELATIVE, _WITHIN_FLOOR = 0.1, 0.017
 # Number of spectra that the generic spread is worth, so that a small study does not become certain. Assumed.
 _PRIOR_SPECTRA = 2.0
 # A study's macromolecules may differ this much from the generic shape, relative to it and to its largest value; a
 # study's line widths this much in Hz; its use of the T2 differences this much. Assumed, wide.
 _STUDY_LORENTZ_SD_HZ = 2.0
-_STUDY_RELATIVE, _STUDY_FLOOR, _STUDY_WIDTH_SD_HZ, _STUDY_T2_SD = 0.8, 0.3, 0.8, 0.7
+_STUDY_RELATIVE, _STUDY_FLOOR, _STUDY_WIDTH_SD_HZ, _STUDY_T2_SD = 0.67, 0.25, 0.8, 0.7
 # With fewer spectra learning gains little, and a wrong model cannot be told. Measured on synthetic studies.
 _FEWEST_SPECTRA = 12
 _ARRAYS = ("line_mean", "line_sd", "shape_mean", "shape_sd", "shifts_ppm", "shifts_sd_ppm", "widths_hz", "widths_sd_hz")
@@ -127,6 +127,13 @@ def learn_macromolecules(fits: Sequence[MacromoleculePosterior], priors: FitPrio
     return LearnedMacromolecules(kind[0], _expectation_maximisation(used), len(used))
 
 
+def of_one_study(nuisance: Nuisance) -> Nuisance:
+    """Take the macromolecules to differ no more than those of spectra of one study do."""
+    smooth = nuisance.smooth
+    expected = spread(smooth.mean, _WITHIN_RELATIVE, _WITHIN_FLOOR)
+    return replace(nuisance, smooth=SmoothShape(smooth.mean, np.minimum(smooth.sd, expected)))
+
+
 def _expectation_maximisation(fits: Sequence[MacromoleculePosterior]) -> Nuisance:
     generic = fits[0].generic
     smooth, n_fits = generic.groups.smooth, len(fits)
@@ -142,6 +149,9 @@ def _expectation_maximisation(fits: Sequence[MacromoleculePosterior]) -> Nuisanc
         mean = (precision * average + study_precision * generic.mean) / (precision + study_precision)
         variance = weight @ ((own_mean - mean) ** 2 + own_variance)
         sd = _between(variance, mean, generic, n_fits)
+    # No line is narrower than nothing, whatever Gaussian likelihoods say.
+    line = slice(generic.groups.lorentz.start, generic.groups.gauss.stop)
+    mean[line] = np.maximum(mean[line], 0.0)
     sd[smooth] = _spread_of_shapes(information, moment, weight, mean, sd, generic)
     return generic.with_values(mean, sd)
 

@@ -16,10 +16,11 @@ from mrspipe.fit.model import Copies, gaussian_decay
 from mrspipe.physics.macromolecules import macromolecule_lines
 
 # Narrower than the narrowest macromolecule line, about 15 Hz at 3 T: a sum of functions can be broader than they are,
-# not narrower, and what it cannot follow it takes from the metabolites (decision 0008). The spacing is finer than that
-# width, so that no place is favoured. Both in ppm: macromolecules widen with the field in Hz.
-_FWHM_PPM = 0.10
-_SPACING_PPM = 0.07
+# not narrower, and what it cannot follow it takes from the metabolites (decision 0008). The spacing is half of that
+# width: a line of 15 Hz between two places is then followed, too (decision 0017). Both in ppm: macromolecules widen
+# with the field in Hz.
+_FWHM_PPM = 0.11
+_SPACING_PPM = 0.055
 _FIRST_PPM, _LAST_PPM = 0.15, 4.35
 # Shapes are compared as they appear, with a typical common line width in Hz.
 _TYPICAL_GAUSS_HZ = 5.0
@@ -92,15 +93,17 @@ class SmoothShape:
 
 
 def spread(mean: FloatArray, relative: float, floor: float) -> FloatArray:
-    """Standard deviation of each amplitude: a part of what is expected around it, and a part of the largest.
+    """Standard deviation (SD) of each amplitude: a part of what is expected around it, and a part of the largest.
 
     Parameters
     ----------
     mean : float array, shape (n_smooth,)
     relative, floor : float
+        SD of the macromolecules over a stretch as long as a function is wide, relative to what is expected there and to
+        the most that is expected of any such stretch. The functions in it deviate independently, each by more.
     """
     local = np.convolve(np.abs(mean), [0.25, 0.5, 0.25], "same")
-    return np.asarray(relative * local + floor * np.abs(mean).max())
+    return np.asarray(np.sqrt(_FWHM_PPM / _SPACING_PPM) * (relative * local + floor * np.abs(mean).max()))
 
 
 def generic_mean(grid: BandGrid, signals: ComplexArray) -> FloatArray:

@@ -25,10 +25,10 @@ NAME = "Mac"
 # Left of a metabolite after inversion recovery, relative to what tCr would be, at either sign. Assumed.
 _LEFT = RatioPrior(mean=0.0, sd=0.1)
 # The shape is measured here, so that less is expected of it than elsewhere; the level is whatever inversion leaves.
-_RELATIVE_SD, _FLOOR_SD = 0.35, 0.1
+_RELATIVE_SD, _FLOOR_SD = 0.3, 0.08
 _ANY_LEVEL_SD = 1e3
 _FIXED = 1e-3
-_T2_AS_EXPECTED = RatioPrior(mean=0.7, sd=1e-3)
+_T2_AS_EXPECTED = RatioPrior(mean=0.5, sd=1e-3)
 _TYPICAL_GAUSS_HZ = 5.0
 # Height of the macromolecules in noise SD below which they are no measurement.
 _LEAST_PEAK = 10.0

@@ -48,7 +48,7 @@ class FitPriors(Settings):
     """Expected Cr/tCr."""
     shift_sd_ppm: Positive = 0.004
     """SD of each metabolite's own shift, in ppm."""
-    t2_contrast: RatioPrior = RatioPrior(mean=0.7, sd=0.5)
+    t2_contrast: RatioPrior = RatioPrior(mean=0.5, sd=0.7)
     """How much of the differences in line width that the metabolites' T2 at 3 T lets expect is seen: 1 all, 0 none."""
     width_sd_hz: Positive = 0.3
     """SD of each metabolite's own Lorentzian width around that, in Hz."""
@@ -67,13 +67,14 @@ class FitPriors(Settings):
     """SD of the smooth deviation of the common line's phase over time, in rad."""
     mm_level: RatioPrior = RatioPrior(mean=2.0, sd=1.0)
     """Expected area of the macromolecules' line at 0.9 ppm, in protons of tCr (not measured macromolecules)."""
-    mm_relative_sd: Positive = 0.25
-    """SD of the macromolecules at any chemical shift, relative to what is expected there (not measured)."""
-    mm_floor_sd: Positive = 0.1
-    """SD of the macromolecules where none are expected, relative to their largest expected value (not measured)."""
-    mm_deviation_sd: Positive = 0.12
-    """SD of the deviation from a measured macromolecule spectrum at any chemical shift, relative to its value there."""
-    mm_deviation_floor_sd: Positive = 0.02
+    mm_relative_sd: Positive = 0.22
+    """SD of the macromolecules over any tenth of a ppm, relative to what is expected there (not measured)."""
+    mm_floor_sd: Positive = 0.09
+    """SD of the macromolecules over a tenth of a ppm where none are expected, relative to the most that is expected of
+    any (not measured)."""
+    mm_deviation_sd: Positive = 0.1
+    """SD of the deviation from a measured macromolecule spectrum over a tenth of a ppm, relative to its value there."""
+    mm_deviation_floor_sd: Positive = 0.017
     """SD of that deviation where the measured spectrum is zero, relative to its largest value."""
 
 
@@ -86,8 +87,8 @@ class JointPriors(Settings):
     """SD of the metabolites whose change is not asked for, relative to their amplitude."""
     floor_of_tcr: Positive = 0.05
     """Amplitude, relative to tCr, that this is at least relative to, so that small ones are not held fast."""
-    macromolecules: Positive = 0.04
-    """SD of the macromolecules at any chemical shift, relative to their value there and a tenth of the largest."""
+    macromolecules: Positive = 0.035
+    """SD of the macromolecules over any tenth of a ppm, relative to their value there and a tenth of the largest."""
     line_shape: Positive = 0.3
     """SD of single widths, shifts and the shape of the common line, relative to that between people."""
     baseline: Positive = 0.125

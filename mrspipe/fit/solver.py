@@ -194,7 +194,7 @@ def minimise(
     return replace(solution, n_iterations=max_iterations, converged=False)
 
 
-def balanced(problem: Problem, solution: Solution) -> Solution:
+def balanced(problem: Problem, solution: Solution, integrated: AmplitudePriors | None = None) -> Solution:
     """Move from the best line shape to the one that is best on average over the amplitudes.
 
     The best point is too narrow: broad lines have many amplitudes that fit nearly as well, narrow ones few. Integrated
@@ -202,6 +202,13 @@ def balanced(problem: Problem, solution: Solution) -> Solution:
     Metabolites are known relative to a scale that is not known (`AmplitudePriors.scale`), so that their prior density
     falls with it: ``2 n ln scale``. Without this term broad lines would be favoured for their larger areas alone. The
     slope of both, in the widths that all lines share, moves the solution by one Newton step.
+
+    Parameters
+    ----------
+    problem : Problem
+    solution : Solution
+    integrated : AmplitudePriors, optional
+        What the amplitudes are integrated over, where it is not the priors of the fit.
     """
     low, high = problem.limits
     # What the fit stopped at its limit stays there.
@@ -209,7 +216,7 @@ def balanced(problem: Problem, solution: Solution) -> Solution:
     free = np.flatnonzero((solution.theta > low + edge) & (solution.theta < high - edge))
     hessian, _ = curvature(problem, solution, free)
     layout, push = problem.model.layout, np.zeros(problem.theta_mean.size)
-    push[[layout.LORENTZ, layout.GAUSS, layout.T2]] = -0.5 * volume_slope(problem, solution)
+    push[[layout.LORENTZ, layout.GAUSS, layout.T2]] = -0.5 * volume_slope(problem, solution, integrated)
     n_linear = solution.amplitudes.size
     move = np.zeros_like(push)
     try:
@@ -226,8 +233,15 @@ def balanced(problem: Problem, solution: Solution) -> Solution:
     return solution
 
 
-def volume_slope(problem: Problem, solution: Solution) -> FloatArray:
+def volume_slope(problem: Problem, solution: Solution, integrated: AmplitudePriors | None = None) -> FloatArray:
     """What integrating the amplitudes adds to the objective, ``ln |H| + 2 n ln scale``: its slope in the common widths.
+
+    Parameters
+    ----------
+    problem : Problem
+    solution : Solution
+    integrated : AmplitudePriors, optional
+        As in `balanced`.
 
     Returns
     -------
@@ -235,9 +249,12 @@ def volume_slope(problem: Problem, solution: Solution) -> FloatArray:
         In the order Lorentzian width, squared Gaussian width, T2 contrast.
     """
     prior, amplitudes = problem.amplitude_prior, solution.amplitudes
-    inverse = cho_solve(cho_factor(solution.gram + prior.gram), np.eye(amplitudes.size))
-    scale, share = float(prior.scale @ amplitudes), inverse @ prior.scale
-    weight = prior.n_relative / scale if scale > np.finfo(float).tiny else 0.0
+    over = prior if integrated is None else integrated
+    inverse = cho_solve(cho_factor(solution.gram + over.gram), np.eye(amplitudes.size))
+    scale, share = float(prior.scale @ amplitudes), cho_solve(cho_factor(solution.gram + prior.gram), prior.scale)
+    n = prior.n_relative
+    n_known = n - float(np.einsum("ij,ji->", inverse[:n], over.gram[:, :n]))
+    weight = n_known / scale if scale > np.finfo(float).tiny else 0.0
     residual = problem.columns((problem.data - solution.spectrum)[:, None])
 
     def each(slopes: FloatArray) -> FloatArray:

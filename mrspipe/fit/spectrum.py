@@ -14,7 +14,7 @@ from mrspipe.core.results import FitResult
 from mrspipe.core.signal import Signal
 from mrspipe.fit.advice import advice_for, status_of
 from mrspipe.fit.baseline import choose_stiffness
-from mrspipe.fit.learning import LearnedMacromolecules, MacromoleculePosterior
+from mrspipe.fit.learning import LearnedMacromolecules, MacromoleculePosterior, of_one_study
 from mrspipe.fit.limits import RELATIVE_WIDTHS, stopped
 from mrspipe.fit.macromolecules import SmoothShape, spread
 from mrspipe.fit.nuisance import Nuisance
@@ -51,13 +51,25 @@ _LARGEST_ECHO_TIME_DIFFERENCE_S = 0.001
 
 @dataclass(frozen=True, eq=False)
 class FitTask:
-    """What is the same for all spectra of a study: basis set, settings, and the nuisance model, generic and used."""
+    """What is the same for all spectra of a study.
+
+    Parameters
+    ----------
+    basis : BasisSet
+    prepared : Prepared
+    settings : FitSettings
+    generic, nuisance : Nuisance
+        The nuisance model, generic and used.
+    integrated : Nuisance, optional
+        What amplitudes are integrated over in the step to the average line shape; by default the one used.
+    """
 
     basis: BasisSet
     prepared: Prepared
     settings: FitSettings
     generic: Nuisance
     nuisance: Nuisance
+    integrated: Nuisance | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +172,8 @@ def fit_for_learning(
         As `fit_spectrum`.
     """
     task = _task(signal, basis, settings.model_copy(update={"mm": "study"}), learned)
+    # What is not known of the study's macromolecules is unknown once, not once more with every spectrum.
+    task = replace(task, integrated=of_one_study(task.nuisance))
     fitted = _fit(signal, task, _STAGES[:1])
     misfit = fitted.misfit
     information, moment = nuisance_likelihood(
@@ -263,7 +277,8 @@ def staged_fit(
         solution = _minimise(problem, solution, everything, settings, coarser)
         n_iterations += solution.n_iterations
         known = problem.stiffness
-    return problem, replace(balanced(problem, solution), n_iterations=n_iterations), scale
+    over = None if task.integrated is None else _rows(scale, task, task.integrated)
+    return problem, replace(balanced(problem, solution, over), n_iterations=n_iterations), scale
 
 
 def _theta_priors(task: FitTask, width: float = 1.0) -> tuple[FloatArray, FloatArray]:
@@ -314,8 +329,9 @@ def _with_chosen_baseline(
     return replace(problem, amplitude_prior=rows, stiffness=stiffness)
 
 
-def _rows(scale: Scale, task: FitTask) -> AmplitudePriors:
-    return amplitude_priors(task.prepared.roles, task.nuisance, task.settings.priors.creatine_fraction, scale)
+def _rows(scale: Scale, task: FitTask, nuisance: Nuisance | None = None) -> AmplitudePriors:
+    known = task.nuisance if nuisance is None else nuisance
+    return amplitude_priors(task.prepared.roles, known, task.settings.priors.creatine_fraction, scale)
 
 
 def _first_scale(amplitude: float, task: FitTask) -> Scale:

@@ -115,6 +115,24 @@ def metabolite_relaxation(name: str, tissue: Tissue) -> MetaboliteRelaxation:
     )
 
 
+def metabolite_t2_s(name: str, gm_share: float) -> float:
+    """T2 of a metabolite in a voxel of grey and white matter: that of the mean rate, in s.
+
+    Parameters
+    ----------
+    name : str
+    gm_share : float
+        Part of the tissue that is grey matter, 0 to 1.
+
+    Examples
+    --------
+    >>> metabolite_t2_s("Glu", 1.0) == metabolite_relaxation("Glu", "GM").t2_s
+    True
+    """
+    gm, wm = (metabolite_relaxation(name, tissue).t2_s for tissue in TISSUES[:2])
+    return 1 / (gm_share / gm + (1 - gm_share) / wm)
+
+
 @cache
 def _table() -> Mapping[str, Any]:
     return tomllib.loads(files("mrspipe.physics").joinpath("relaxation.toml").read_text(encoding="utf-8"))

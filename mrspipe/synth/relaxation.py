@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 from mrspipe.core.results import TissueFractions
-from mrspipe.physics.relaxation import MetaboliteRelaxation, metabolite_relaxation, water_relaxation
+from mrspipe.physics.relaxation import metabolite_relaxation, water_relaxation
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +44,6 @@ def water_compartments(
 
 def metabolite_attenuation(name: str, tissue: TissueFractions, echo_time_s: float, repetition_time_s: float) -> float:
     """Part of a metabolite's signal that relaxation leaves, over grey and white matter."""
-    gm, wm = _in_tissues(name)
+    gm, wm = metabolite_relaxation(name, "GM"), metabolite_relaxation(name, "WM")
     left = [attenuation(t.t1_s, t.t2_s, echo_time_s, repetition_time_s) for t in (gm, wm)]
     return (tissue.gm * left[0] + tissue.wm * left[1]) / (tissue.gm + tissue.wm)
-
-
-def metabolite_t2_s(name: str, tissue: TissueFractions) -> float:
-    """T2 of a metabolite over grey and white matter (the mean rate), in s."""
-    gm, wm = _in_tissues(name)
-    rate = (tissue.gm / gm.t2_s + tissue.wm / wm.t2_s) / (tissue.gm + tissue.wm)
-    return 1 / rate
-
-
-def _in_tissues(name: str) -> tuple[MetaboliteRelaxation, MetaboliteRelaxation]:
-    return metabolite_relaxation(name, "GM"), metabolite_relaxation(name, "WM")

@@ -24,9 +24,10 @@ from mrspipe.core.operators import broadened, to_spectrum
 from mrspipe.core.results import TissueFractions
 from mrspipe.physics.constants import METHYL_PROTONS, PURE_WATER_MMOL_PER_KG, WATER_PPM, WATER_PROTONS
 from mrspipe.physics.macromolecules import MacromoleculeLine, macromolecule_lines
+from mrspipe.physics.relaxation import metabolite_t2_s
 from mrspipe.synth.cohort import ScanTruth
 from mrspipe.synth.recipe import Recipe
-from mrspipe.synth.relaxation import metabolite_attenuation, metabolite_t2_s, water_compartments
+from mrspipe.synth.relaxation import metabolite_attenuation, water_compartments
 from mrspipe.synth.streams import Draws
 
 # Peaks that count for the signal-to-noise ratio.
@@ -147,7 +148,8 @@ def draw_line_shape(truth: ScanTruth, recipe: Recipe, rng: Draws) -> LineShape:
     settings = recipe.lineshape
     common = max(0.0, settings.lorentz_hz + settings.lorentz_sd_hz * rng.standard_normal())
     of = {name: name if settings.t2_widths else "Cr" for name in truth.levels}
-    widths = {name: common + 1 / (math.pi * metabolite_t2_s(of[name], truth.tissue)) for name in truth.levels}
+    grey = truth.tissue.gm / (truth.tissue.gm + truth.tissue.wm)
+    widths = {name: common + 1 / (math.pi * metabolite_t2_s(of[name], grey)) for name in truth.levels}
     return LineShape(common, widths, gauss_for_fwhm(truth.fwhm_hz, widths["Cr"]))
 
 

@@ -8,8 +8,8 @@ from brain_like import TRUTH, make_signal
 from mrspipe.core.errors import ConfigError
 from mrspipe.core.operators import broadened
 from mrspipe.fit.grid import BandGrid
-from mrspipe.fit.learning import MacromoleculePosterior, from_json, learn_macromolecules, to_json
-from mrspipe.fit.macromolecules import gaussian_lines, generic_mean, grid_functions, projected, spread
+from mrspipe.fit.learning import MacromoleculePosterior, from_json, learn_macromolecules, of_one_study, to_json
+from mrspipe.fit.macromolecules import SmoothShape, gaussian_lines, generic_mean, grid_functions, projected, spread
 from mrspipe.fit.nuisance import Nuisance
 from mrspipe.fit.settings import FitPriors, FitSettings, RatioPrior
 from mrspipe.fit.spectrum import fit_for_learning, fit_spectrum
@@ -115,17 +115,34 @@ def test_where_spectra_say_little_their_macromolecules_differ_as_much_as_is_expe
     fits = [posterior(generic, information, information @ generic.mean)] * 60
     found = learn_macromolecules(fits, PRIORS).nuisance
     smooth = generic.groups.smooth
-    expected = spread(found.mean[smooth], 0.12, 0.02)
+    expected = spread(found.mean[smooth], 0.1, 0.017)
     unknown = np.mean((generic.sd[smooth] / expected) ** 2)
     # Of 62 spectra, 60 are as expected and two, the prior's, as different as generic ones.
     assert found.sd[smooth] / expected == pytest.approx(np.sqrt((60 + 2 * unknown) / 62), rel=0.25)
     assert (found.sd[smooth] < 0.7 * generic.sd[smooth]).all()
 
 
+def test_spectra_of_one_study_differ_no_more_than_spectra_in_general(generic):
+    among = of_one_study(generic)
+    assert (among.smooth.sd < generic.smooth.sd).all()
+    # A study whose spectra hardly differ keeps that.
+    alike = of_one_study(replace(generic, smooth=SmoothShape(generic.smooth.mean, 0.01 * generic.smooth.sd)))
+    assert alike.smooth.sd == pytest.approx(0.01 * generic.smooth.sd)
+
+
+def test_no_study_has_lines_narrower_than_nothing(generic):
+    # All spectra say that the Lorentzian part lies 2 Hz below that of the basis set, with little doubt.
+    lorentz, value = generic.groups.lorentz.start, generic.mean.copy()
+    value[lorentz] = -2.0
+    information = np.diag(np.where(generic.mean == value, 0.01, 25.0) * generic.sd**-2.0)
+    learned = learn_macromolecules([posterior(generic, information, information @ value)] * 20, PRIORS)
+    assert learned.nuisance.line_mean[0] == 0.0
+
+
 @pytest.mark.parametrize("size", [0.5, 2.0])
 def test_spectra_that_know_their_macromolecules_tell_how_much_these_differ(generic, size):
     smooth, ratios = generic.groups.smooth, []
-    between = size * spread(generic.smooth.mean, 0.12, 0.02)
+    between = size * spread(generic.smooth.mean, 0.1, 0.017)
     for seed in range(4):
         rng = np.random.default_rng(seed)
         precision = generic.sd**-2.0
@@ -151,7 +168,7 @@ def test_integrating_out_the_other_parameters_once_changes_nothing(generic):
     information = mixed @ mixed.transpose(0, 2, 1)
     moment = np.einsum("sij,sj->si", information, generic.mean + 0.3 * generic.sd * rng.standard_normal((14, n)))
     weight, smooth = np.full(14, 1 / 14), generic.groups.smooth
-    expected = spread(generic.mean[smooth], 0.12, 0.02)
+    expected = spread(generic.mean[smooth], 0.1, 0.017)
     size, sd = 1.0, generic.sd.copy()
     for _ in range(5):
         sd[smooth] = expected * np.sqrt(size)

@@ -1,9 +1,10 @@
 """The functions of the macromolecules are copies of one: their spectra are read from one transform."""
 
 import numpy as np
+import pytest
 from scipy.fft import fft
 
-from mrspipe.fit.macromolecules import CENTRES_PPM, gaussian_lines, grid_functions
+from mrspipe.fit.macromolecules import CENTRES_PPM, gaussian_lines, grid_functions, projected, spread
 
 
 def test_a_copy_read_from_the_fine_spectrum_is_the_transform_of_its_signal(prepared):
@@ -16,9 +17,9 @@ def test_a_copy_read_from_the_fine_spectrum_is_the_transform_of_its_signal(prepa
 
 
 def test_copies_are_gaussian_lines_at_their_places(prepared):
-    # Rounded to a sixteenth of a bin, 0.06 Hz: of a line 13 Hz wide that is 0.7 % of its height at the steepest place.
+    # Rounded to a sixteenth of a bin, 0.06 Hz: of a line 14 Hz wide that is 0.7 % of its height at the steepest place.
     grid, smooth = prepared.grid, grid_functions(prepared.grid)
-    width_hz = np.full(CENTRES_PPM.size, 0.10 * grid.hz_per_ppm)
+    width_hz = np.full(CENTRES_PPM.size, 0.11 * grid.hz_per_ppm)
     lines = grid.to_spectrum(gaussian_lines(grid, CENTRES_PPM, width_hz)).real
     copies = grid.to_spectrum(smooth.signals).real
     inside = (grid.ppm > 0.2) & (grid.ppm < 4.2)
@@ -27,3 +28,24 @@ def test_copies_are_gaussian_lines_at_their_places(prepared):
     peaks = grid.ppm[copies.argmax(axis=1)]
     # The bin nearest to a place that was rounded.
     assert np.abs(peaks - CENTRES_PPM).max() <= (1 / 2 + 1 / 16) * grid.spacing_hz / grid.hz_per_ppm
+
+
+@pytest.mark.parametrize("part", [0.0, 0.25, 0.5, 0.75])
+def test_a_macromolecule_line_is_followed_at_any_place(prepared, part):
+    # The narrowest line at 3 T, 15 Hz wide, anywhere between two functions; both as broad as a line of 5 Hz makes them.
+    # What no weights follow is what its transform has beyond half the sampling frequency of the places: for a Gaussian
+    # of standard deviation s at spacing d, exp(-(pi s / d)^2 / 2) = 1.4 % there, half of it on either side.
+    grid, smooth = prepared.grid, grid_functions(prepared.grid)
+    decay = np.exp(-((np.pi * 5.0 * grid.time_s) ** 2) / (4 * np.log(2)))
+    place = CENTRES_PPM[30] + part * (CENTRES_PPM[31] - CENTRES_PPM[30])
+    line = gaussian_lines(grid, np.array([place]), np.array([15.0]))[0]
+    followed = projected(grid, smooth.signals, line, slice(None)) @ smooth.signals
+    wanted, got = (grid.to_spectrum(signal * decay).real for signal in (line, followed))
+    assert np.abs(wanted - got).max() < 0.014 * wanted.max()
+
+
+def test_the_spread_of_macromolecules_is_that_of_a_stretch_as_long_as_a_function_is_wide():
+    # Functions 0.11 ppm wide, two for each such stretch: the area of two that deviate independently.
+    level = np.full(20, 0.3)
+    sd = spread(level, 0.2, 0.05)[5:15]
+    assert np.sqrt(sd[0] ** 2 + sd[1] ** 2) / (level[0] + level[1]) == pytest.approx(0.2 + 0.05)

@@ -2,7 +2,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from brain_like import TRUTH
 
 from mrspipe.fit.model import Layout
 from mrspipe.fit.priors import Scale, amplitude_priors
@@ -116,10 +115,20 @@ def test_the_minimum_is_a_minimum(problem):
         assert at(problem, elsewhere).objective > solution.objective - 1e-6
 
 
+def integrated_over_a_scale(problem, point, first):
+    """Minus twice the logarithm of what the amplitudes integrate to, prior and curvature relative to the scale found.
+
+    The metabolites are known relative to total creatine: rows and density of their prior change with it.
+    """
+    prior, n = problem.amplitude_prior, problem.amplitude_prior.n_relative
+    relative = (prior.scale @ point.amplitudes) / (prior.scale @ first.amplitudes)
+    rows = prior.rows / np.where(prior.rows[:, :n].any(axis=1), relative, 1.0)[:, None]
+    return np.linalg.slogdet(point.gram + rows.T @ rows)[1] + 2 * n * np.log(relative)
+
+
 def test_balancing_finds_the_mean_line_width_over_the_amplitudes(problem):
-    # Slow twin: the posterior of the common Lorentzian width alone, amplitudes integrated out, by quadrature. The
-    # density of the eight metabolites falls with total creatine, which they are known relative to.
-    layout, creatine = problem.model.layout, np.array([name in ("Cr", "PCr") for name in TRUTH])
+    # Slow twin: the posterior of the common Lorentzian width alone, amplitudes integrated out, by quadrature.
+    layout = problem.model.layout
     held = replace(problem, theta_sd=np.where(np.arange(layout.size) == layout.LORENTZ, problem.theta_sd, 1e-4))
     best = minimise(
         held, at(held, problem.theta_mean), free=np.array([layout.LORENTZ]), tolerance=1e-6, max_iterations=60
@@ -128,9 +137,9 @@ def test_balancing_finds_the_mean_line_width_over_the_amplitudes(problem):
     points = [at(held, np.where(np.arange(layout.size) == layout.LORENTZ, width, best.theta)) for width in widths]
     rows = problem.amplitude_prior.rows
     flat = np.array([0.5 * (p.objective + np.linalg.slogdet(p.gram + rows.T @ rows)[1]) for p in points])
-    scale = len(TRUTH) * np.log([p.amplitudes[: len(TRUTH)] @ creatine for p in points])
+    relative = np.array([0.5 * (p.objective + integrated_over_a_scale(held, p, best)) for p in points])
     means = []
-    for half in (flat, flat + scale):
+    for half in (flat, relative):
         weight = np.exp(np.min(half) - half)
         means.append(weight @ widths / weight.sum())
     mean = means[1]
@@ -161,12 +170,9 @@ def test_balancing_leaves_what_stopped_at_a_limit_and_passes_none(problem):
 
 def test_the_slope_of_what_integrating_the_amplitudes_adds_is_that_of_differences(problem):
     layout, solution = problem.model.layout, at(problem, problem.theta_mean)
-    prior = problem.amplitude_prior
 
     def added(theta):
-        point = at(problem, theta)
-        determinant = np.linalg.slogdet(point.gram + prior.rows.T @ prior.rows)[1]
-        return determinant + 2 * prior.n_relative * np.log(prior.scale @ point.amplitudes)
+        return integrated_over_a_scale(problem, at(problem, theta), solution)
 
     found = volume_slope(problem, solution)
     for slope, index in zip(found, (layout.LORENTZ, layout.GAUSS, layout.T2), strict=True):
@@ -174,6 +180,29 @@ def test_the_slope_of_what_integrating_the_amplitudes_adds_is_that_of_difference
         step[index] = 1e-3 * problem.theta_sd[index]
         difference = added(solution.theta + step) - added(solution.theta - step)
         assert slope == pytest.approx(difference / (2 * step[index]), rel=1e-4)
+
+
+def test_what_the_amplitudes_are_integrated_over_can_be_another_prior(problem):
+    solution, prior = at(problem, problem.theta_mean), problem.amplitude_prior
+    # Macromolecules that are known exactly leave nothing of theirs to integrate over.
+    n = prior.n_relative
+    rows = np.vstack([prior.rows, 1e6 * np.eye(prior.rows.shape[1])[n:]])
+    exact = replace(prior, rows=rows, targets=np.zeros(len(rows)))
+    found = volume_slope(problem, solution, exact)
+    kept = prior.rows[prior.rows[:, :n].any(axis=1)][:, :n]
+
+    def added(theta):
+        point = at(problem, theta)
+        relative = (prior.scale @ point.amplitudes) / (prior.scale @ solution.amplitudes)
+        block = point.gram[:n, :n] + kept.T @ kept / relative**2
+        return np.linalg.slogdet(block)[1] + 2 * n * np.log(relative)
+
+    for slope, index in zip(found, (problem.model.layout.LORENTZ, problem.model.layout.GAUSS), strict=False):
+        step = np.zeros(problem.theta_mean.size)
+        step[index] = 1e-3 * problem.theta_sd[index]
+        difference = added(solution.theta + step) - added(solution.theta - step)
+        assert slope == pytest.approx(difference / (2 * step[index]), rel=1e-3)
+    assert np.abs(found - volume_slope(problem, solution)).max() > 0.1
 
 
 def test_no_line_becomes_narrower_than_the_basis_set_s(problem):
