@@ -59,6 +59,7 @@ def prepare(basis: BasisSet, axis: SpectralAxis, settings: FitSettings) -> Prepa
         settings.mm,
         settings.spline_functions_per_ppm,
         settings.baseline_ed_range,
+        settings.priors.grey_matter,
     )
 
 
@@ -72,6 +73,7 @@ def _prepare(
     macromolecules: Literal["auto", "parametrised", "study", "basis"],
     functions_per_ppm: float,
     ed_range: tuple[float, float],
+    grey_matter: float,
 ) -> Prepared:
     _check_range(axis, range_ppm)
     grid = BandGrid.of(axis, duration_s)
@@ -83,7 +85,7 @@ def _prepare(
     roles = Roles(names, measured is not None, smooth.steps.size)
     signals = grid.to_time(grid.spectra(fids, basis.axis))
     field_t = grid.hz_per_ppm * 1e6 / GAMMA_BAR_1H_HZ_PER_T
-    model = SpectralModel(grid, window, signals, smooth, own_widths_hz(roles, field_t))
+    model = SpectralModel(grid, window, signals, smooth, own_widths_hz(roles, field_t, grey_matter))
     base = spline(model.ppm, functions_per_ppm)
     dimensions = np.geomspace(min(ed_range), max(ed_range), _N_STIFFNESSES)
     return Prepared(

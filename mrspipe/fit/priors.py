@@ -12,8 +12,6 @@ from mrspipe.fit.nuisance import Nuisance
 from mrspipe.fit.settings import FitPriors, RatioPrior
 from mrspipe.physics.relaxation import is_tabulated, metabolite_t2_s
 
-# Of the tissue in a voxel, before any image of it is seen: cortical voxels have about this much. Assumed.
-_GREY_MATTER = 0.6
 # Phase and shift are found from the data; these only keep the Levenberg steps within reason.
 _PHASE0_SD_RAD = 2.0
 _SHIFT_SD_HZ = 20.0
@@ -175,17 +173,17 @@ def width_units(width: float) -> FloatArray:
     return np.array([width, width**2])
 
 
-def own_widths_hz(roles: Roles, field_t: float) -> FloatArray:
+def own_widths_hz(roles: Roles, field_t: float, grey_matter: float) -> FloatArray:
     """Lorentzian width of each basis signal that its T2 implies, relative to creatine, shape (n_basis,).
 
-    Definition: ``1 / (pi T2) - 1 / (pi T2_Cr)``, T2 in tissue of which 60 % is grey matter. Zero for macromolecules,
-    and away from 3 T, for which there is no table.
+    Definition: ``1 / (pi T2) - 1 / (pi T2_Cr)``, T2 in tissue of which the part ``grey_matter`` is grey and the rest
+    white. Zero for macromolecules, and away from 3 T, for which there is no table.
     """
     widths = np.zeros(roles.n_basis)
     if not is_tabulated(field_t):
         return widths
     names = roles.metabolites
-    t2_s = np.array([metabolite_t2_s(name, _GREY_MATTER) for name in (*names, "Cr")])
+    t2_s = np.array([metabolite_t2_s(name, grey_matter) for name in (*names, "Cr")])
     rate = 1 / (np.pi * t2_s)
     widths[: len(names)] = rate[:-1] - rate[-1]
     return widths

@@ -50,6 +50,8 @@ class FitPriors(Settings):
     """SD of each metabolite's own shift, in ppm."""
     t2_contrast: RatioPrior = RatioPrior(mean=0.5, sd=0.7)
     """How much of the differences in line width that the metabolites' T2 at 3 T lets expect is seen: 1 all, 0 none."""
+    grey_matter: Annotated[float, Field(ge=0, le=1)] = 0.6
+    """Part of the voxel's tissue that is grey matter, for those T2: about 0.6 in cortical voxels (assumed)."""
     width_sd_hz: Positive = 0.3
     """SD of each metabolite's own Lorentzian width around that, in Hz."""
     lorentz_hz: float = 3.5

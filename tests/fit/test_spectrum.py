@@ -10,6 +10,7 @@ from mrspipe.core.operators import broadened, phased, shifted
 from mrspipe.core.signal import Signal
 from mrspipe.fit.grid import BandGrid
 from mrspipe.fit.reference import noise_sd
+from mrspipe.fit.priors import Roles, own_widths_hz
 from mrspipe.fit.settings import FitPriors, FitSettings, RatioPrior
 from mrspipe.fit.spectrum import fit_spectrum
 from mrspipe.physics.relaxation import metabolite_relaxation
@@ -169,6 +170,19 @@ def test_sharp_lines_of_nothing_known_are_tamed_and_said(basis):
     assert (moved < 2 * np.sqrt(np.diag(found.covariance))).all()
     assert (moved < 4 * np.sqrt(np.diag(expected.covariance))).all()
     assert any("given less weight" in line for line in found.advice)
+
+
+def test_the_widths_that_are_expected_are_those_of_the_stated_tissue():
+    roles = Roles(("Glu", "NAA", "PCr"), measured_mm=False, n_smooth=1)
+    rates = {
+        tissue: np.array([1 / (np.pi * metabolite_relaxation(name, tissue).t2_s) for name in ("Glu", "NAA", "Cr")])
+        for tissue in ("GM", "WM")
+    }
+    for grey in (0.0, 0.6, 1.0):
+        mixed = grey * rates["GM"] + (1 - grey) * rates["WM"]
+        expected = [mixed[0] - mixed[2], mixed[1] - mixed[2], 0.0]
+        assert own_widths_hz(roles, 3.0, grey) == pytest.approx(expected, abs=1e-12)
+    assert not own_widths_hz(roles, 7.0, 0.6).any()
 
 
 def test_lines_as_broad_as_their_t2_says_are_fitted_without_bias(basis, axis):
