@@ -67,6 +67,12 @@ class Problem:
         keep = self.base.shrinkage(self.stiffness)
         return np.asarray(left.values.T @ right.values - (left.projected.T * keep) @ right.projected)
 
+    def weighted(self, columns: "Columns", factors: FloatArray) -> FloatArray:
+        """``W columns @ factors`` with the weights of `inner`."""
+        keep = self.base.shrinkage(self.stiffness)
+        bent = self.base.functions @ (keep * (columns.projected @ factors).T).T
+        return np.asarray(columns.values @ factors - bent)
+
     def columns(self, values: FloatArray) -> "Columns":
         """Columns with their projection on the baseline's functions."""
         return Columns(values, self.base.projected(values))
@@ -256,14 +262,14 @@ def volume_slope(problem: Problem, solution: Solution, integrated: AmplitudePrio
     n_known = n - float(np.einsum("ij,ji->", inverse[:n], over.gram[:, :n]))
     weight = n_known / scale if scale > np.finfo(float).tiny else 0.0
     residual = problem.columns((problem.data - solution.spectrum)[:, None])
+    # What slopes are multiplied with, the baseline eliminated once and not from every slope.
+    determinant, along = problem.weighted(solution.linear, inverse), problem.weighted(solution.linear, share)
+    misfit = problem.weighted(residual, np.ones(1))
 
     def each(slopes: FloatArray) -> FloatArray:
         """What the slope of each column contributes, shape (n_linear,)."""
-        changes = problem.columns(slopes.astype(np.float64, order="C").T)
-        cross = problem.inner(solution.linear, changes)
-        determinant = np.einsum("ji,ij->j", inverse, cross)
-        of_scale = share * problem.inner(changes, residual)[:, 0] - (share @ cross) * amplitudes
-        return np.asarray(2 * (determinant + weight * of_scale))
+        of_scale = share * (slopes @ misfit) - (slopes @ along) * amplitudes
+        return np.asarray(2 * (np.einsum("pj,jp->j", determinant, slopes) + weight * of_scale))
 
     lorentz, gauss = (each(slopes) for slopes in problem.model.width_slopes(solution.evaluation))
     widths_hz = problem.model.t2_widths_hz

@@ -9,8 +9,8 @@ from mrspipe.core.errors import AnalysisError, ConfigError
 from mrspipe.core.operators import broadened, phased, shifted
 from mrspipe.core.signal import Signal
 from mrspipe.fit.grid import BandGrid
-from mrspipe.fit.reference import noise_sd
 from mrspipe.fit.priors import Roles, own_widths_hz
+from mrspipe.fit.reference import noise_sd
 from mrspipe.fit.settings import FitPriors, FitSettings, RatioPrior
 from mrspipe.fit.spectrum import fit_spectrum
 from mrspipe.physics.relaxation import metabolite_relaxation
