@@ -206,8 +206,9 @@ def balanced(problem: Problem, solution: Solution, integrated: AmplitudePriors |
     The best point is too narrow: broad lines have many amplitudes that fit nearly as well, narrow ones few. Integrated
     over the amplitudes (Laplace), the objective gains ``ln |H|`` with ``H`` their curvature, as in REML for variances.
     Metabolites are known relative to a scale that is not known (`AmplitudePriors.scale`), so that their prior density
-    falls with it: ``2 n ln scale``, ``n`` of them determined by the data. Without this term broad lines would be favoured
-    for their larger areas alone. The slope of both, in the widths that all lines share, moves the solution by one Newton step.
+    falls with it: ``2 n ln scale`` for the ``n`` metabolites that the data determine. Without this term broad lines
+    would be favoured for their larger areas alone. The slope of both, in the widths that all lines share, moves the
+    solution by one Newton step.
 
     Parameters
     ----------
