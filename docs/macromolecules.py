@@ -25,7 +25,7 @@ from recovery.shapes import measured_shapes
 from mrspipe.core.arrays import ComplexArray, FloatArray
 from mrspipe.core.axis import SpectralAxis
 from mrspipe.fit.grid import BandGrid
-from mrspipe.fit.macromolecules import CENTRES_PPM, gaussian_lines, grid_functions, projected
+from mrspipe.fit.macromolecules import CENTRES_PPM, FWHM_PPM, gaussian_lines, grid_functions, projected
 from mrspipe.io.basis_files import read_basis
 from mrspipe.physics.macromolecules import MacromoleculeLine, macromolecule_lines
 
@@ -77,7 +77,7 @@ def _unit_areas(lines: Sequence[MacromoleculeLine]) -> FloatArray:
 def _areas(columns: FloatArray, wanted: FloatArray) -> FloatArray:
     """Areas, none negative, whose sum looks most like what is wanted."""
     distance = np.arange(*_SHOWN_PPM, 0.01)[:, None] - CENTRES_PPM
-    looks = np.exp(-4 * np.log(2) * (distance / 0.10) ** 2)
+    looks = np.exp(-4 * np.log(2) * (distance / FWHM_PPM) ** 2)
     return np.asarray(nnls(looks @ columns, looks @ wanted)[0])
 
 

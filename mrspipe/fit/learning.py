@@ -142,16 +142,16 @@ def _expectation_maximisation(fits: Sequence[MacromoleculePosterior]) -> Nuisanc
     weight = np.array([fit.weight for fit in fits])
     weight = weight / weight.sum()
     study_precision, mean, sd = _study_sd(generic) ** -2.0, generic.mean, generic.sd
+    common_line = slice(generic.groups.lorentz.start, generic.groups.gauss.stop)
     for _ in range(_N_STEPS):
         own_mean, own_variance = _each(information, moment, mean, sd, smooth)
         precision = n_fits / sd**2
         average = weight @ own_mean
         mean = (precision * average + study_precision * generic.mean) / (precision + study_precision)
+        # No line is narrower than nothing, whatever Gaussian likelihoods say.
+        mean[common_line] = np.maximum(mean[common_line], 0.0)
         variance = weight @ ((own_mean - mean) ** 2 + own_variance)
         sd = _between(variance, mean, generic, n_fits)
-    # No line is narrower than nothing, whatever Gaussian likelihoods say.
-    line = slice(generic.groups.lorentz.start, generic.groups.gauss.stop)
-    mean[line] = np.maximum(mean[line], 0.0)
     sd[smooth] = _spread_of_shapes(information, moment, weight, mean, sd, generic)
     return generic.with_values(mean, sd)
 

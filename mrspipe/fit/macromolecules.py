@@ -19,7 +19,8 @@ from mrspipe.physics.macromolecules import macromolecule_lines
 # not narrower, and what it cannot follow it takes from the metabolites (decision 0008). The spacing is half of that
 # width: a line of 15 Hz between two places is then followed, too (decision 0017). Both in ppm: macromolecules widen
 # with the field in Hz.
-_FWHM_PPM = 0.11
+FWHM_PPM = 0.11
+"""Width of each function of the grid."""
 _SPACING_PPM = 0.055
 _FIRST_PPM, _LAST_PPM = 0.15, 4.35
 # Shapes are compared as they appear, with a typical common line width in Hz.
@@ -35,7 +36,7 @@ CENTRES_PPM: FloatArray = np.arange(_FIRST_PPM, _LAST_PPM + 1e-9, _SPACING_PPM)
 
 def grid_functions(grid: BandGrid) -> Copies:
     """Band-limited signals of the grid's functions, of unit amplitude at time zero; places to a sixteenth of a bin."""
-    middle = gaussian_lines(grid, np.array([grid.centre_ppm]), np.array([_FWHM_PPM * grid.hz_per_ppm]))[0]
+    middle = gaussian_lines(grid, np.array([grid.centre_ppm]), np.array([FWHM_PPM * grid.hz_per_ppm]))[0]
     parts_per_ppm = Copies.N_PARTS * grid.hz_per_ppm / grid.spacing_hz
     return Copies(middle, np.rint((CENTRES_PPM - grid.centre_ppm) * parts_per_ppm).astype(int))
 
@@ -50,7 +51,7 @@ def gaussian_lines(grid: BandGrid, ppm: FloatArray, fwhm_hz: FloatArray) -> Comp
 def grid_fid(amplitudes: FloatArray, axis: SpectralAxis) -> ComplexArray:
     """FID of macromolecules with the given amplitudes of the grid's functions, shape (n_points,)."""
     return np.asarray(
-        amplitudes @ _gaussian_fids(axis, CENTRES_PPM, np.full(CENTRES_PPM.size, _FWHM_PPM * axis.hz_per_ppm))
+        amplitudes @ _gaussian_fids(axis, CENTRES_PPM, np.full(CENTRES_PPM.size, FWHM_PPM * axis.hz_per_ppm))
     )
 
 
@@ -99,11 +100,11 @@ def spread(mean: FloatArray, relative: float, floor: float) -> FloatArray:
     ----------
     mean : float array, shape (n_smooth,)
     relative, floor : float
-        SD of the macromolecules over a stretch as long as a function is wide, relative to what is expected there and to
-        the most that is expected of any such stretch. The functions in it deviate independently, each by more.
+        SD of the macromolecules over a stretch as long as a function is wide (`FWHM_PPM`), relative to what is expected
+        there and to the largest expectation. The functions in it deviate independently, each by more.
     """
     local = np.convolve(np.abs(mean), [0.25, 0.5, 0.25], "same")
-    return np.asarray(np.sqrt(_FWHM_PPM / _SPACING_PPM) * (relative * local + floor * np.abs(mean).max()))
+    return np.asarray(np.sqrt(FWHM_PPM / _SPACING_PPM) * (relative * local + floor * np.abs(mean).max()))
 
 
 def generic_mean(grid: BandGrid, signals: ComplexArray) -> FloatArray:

@@ -25,10 +25,9 @@ NAME = "Mac"
 # Left of a metabolite after inversion recovery, relative to what tCr would be, at either sign. Assumed.
 _LEFT = RatioPrior(mean=0.0, sd=0.1)
 # The shape is measured here, so that less is expected of it than elsewhere; the level is whatever inversion leaves.
-_RELATIVE_SD, _FLOOR_SD = 0.3, 0.08
+_RELATIVE_SD, _FLOOR_SD = 0.3, 0.1
 _ANY_LEVEL_SD = 1e3
 _FIXED = 1e-3
-_T2_AS_EXPECTED = RatioPrior(mean=0.5, sd=1e-3)
 _TYPICAL_GAUSS_HZ = 5.0
 # Height of the macromolecules in noise SD below which they are no measurement.
 _LEAST_PEAK = 10.0
@@ -77,7 +76,11 @@ def with_macromolecules(basis: BasisSet, nulled: Signal, settings: FitSettings) 
     # Nothing in the scan is narrow enough to tell the width of a line; a free one would turn metabolites into
     # macromolecules.
     nuisance = replace(
-        generic, ratios=dict.fromkeys(names, _LEFT), level=unknown, line_sd=_FIXED * generic.line_sd, t2=_T2_AS_EXPECTED
+        generic,
+        ratios=dict.fromkeys(names, _LEFT),
+        level=unknown,
+        line_sd=_FIXED * generic.line_sd,
+        t2=RatioPrior(mean=generic.t2.mean, sd=_FIXED),
     )
     sigma = noise_sd(nulled, grid)
     data = grid.to_time(grid.spectra(nulled.fid, nulled.axis))

@@ -38,7 +38,7 @@ _RATIOS = {
 
 
 class FitPriors(Settings):
-    """Widths of the soft constraints; each is a Gaussian with the mean and standard deviation (SD) given."""
+    """Soft constraints, each a Gaussian with the mean and standard deviation (SD) given, and what they rest on."""
 
     ratios_to_tcr: dict[str, RatioPrior] = Field(
         default={name: RatioPrior(mean=mean, sd=sd) for name, (mean, sd) in _RATIOS.items()}
@@ -51,7 +51,8 @@ class FitPriors(Settings):
     t2_contrast: RatioPrior = RatioPrior(mean=0.5, sd=0.7)
     """How much of the differences in line width that the metabolites' T2 at 3 T lets expect is seen: 1 all, 0 none."""
     grey_matter: Annotated[float, Field(ge=0, le=1)] = 0.6
-    """Part of the voxel's tissue that is grey matter, for those T2: about 0.6 in cortical voxels (assumed)."""
+    """Part of the voxel's tissue that is grey matter, for those T2: about 0.6 in cortical voxels (assumed). Not used
+    away from 3 T."""
     width_sd_hz: Positive = 0.3
     """SD of each metabolite's own Lorentzian width around that, in Hz."""
     lorentz_hz: float = 3.5
@@ -70,14 +71,14 @@ class FitPriors(Settings):
     mm_level: RatioPrior = RatioPrior(mean=2.0, sd=1.0)
     """Expected area of the macromolecules' line at 0.9 ppm, in protons of tCr (not measured macromolecules)."""
     mm_relative_sd: Positive = 0.22
-    """SD of the macromolecules over any tenth of a ppm, relative to what is expected there (not measured)."""
+    """SD of the macromolecules over a stretch of 0.11 ppm, relative to what is expected there (not measured)."""
     mm_floor_sd: Positive = 0.09
-    """SD of the macromolecules over a tenth of a ppm where none are expected, relative to the most that is expected of
-    any (not measured)."""
+    """SD of the macromolecules over such a stretch where none are expected, relative to their largest expected value
+    (not measured)."""
     mm_deviation_sd: Positive = 0.1
-    """SD of the deviation from a measured macromolecule spectrum over a tenth of a ppm, relative to its value there."""
+    """SD of the deviation from a measured macromolecule spectrum over such a stretch, relative to its value there."""
     mm_deviation_floor_sd: Positive = 0.017
-    """SD of that deviation where the measured spectrum is zero, relative to its largest value."""
+    """SD of that deviation over such a stretch where the measured spectrum is zero, relative to its largest value."""
 
 
 class JointPriors(Settings):
@@ -90,7 +91,7 @@ class JointPriors(Settings):
     floor_of_tcr: Positive = 0.05
     """Amplitude, relative to tCr, that this is at least relative to, so that small ones are not held fast."""
     macromolecules: Positive = 0.035
-    """SD of the macromolecules over any tenth of a ppm, relative to their value there and a tenth of the largest."""
+    """SD of the macromolecules over a stretch of 0.11 ppm, relative to their value there and a tenth of the largest."""
     line_shape: Positive = 0.3
     """SD of single widths, shifts and the shape of the common line, relative to that between people."""
     baseline: Positive = 0.125

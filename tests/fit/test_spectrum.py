@@ -9,6 +9,7 @@ from mrspipe.core.errors import AnalysisError, ConfigError
 from mrspipe.core.operators import broadened, phased, shifted
 from mrspipe.core.signal import Signal
 from mrspipe.fit.grid import BandGrid
+from mrspipe.fit.prepare import prepare
 from mrspipe.fit.priors import Roles, own_widths_hz
 from mrspipe.fit.reference import noise_sd
 from mrspipe.fit.settings import FitPriors, FitSettings, RatioPrior
@@ -185,6 +186,12 @@ def test_the_widths_that_are_expected_are_those_of_the_stated_tissue():
     assert not own_widths_hz(roles, 7.0, 0.6).any()
 
 
+def test_the_setting_of_the_tissue_reaches_the_model(basis, axis):
+    for grey in (0.2, 0.9):
+        prepared = prepare(basis, axis, FitSettings(priors=FitPriors(grey_matter=grey)))
+        assert (prepared.model.t2_widths_hz == own_widths_hz(prepared.roles, 3.0, grey)).all()
+
+
 def test_lines_as_broad_as_their_t2_says_are_fitted_without_bias(basis, axis):
     # 1 / (pi T2) in grey matter: Glu 2.5 Hz and NAA 1.2 Hz at 3 T, so one common width would misjudge both.
     widths = [1 / (np.pi * metabolite_relaxation(name, "GM").t2_s) for name in basis.names]
@@ -194,7 +201,7 @@ def test_lines_as_broad_as_their_t2_says_are_fitted_without_bias(basis, axis):
     equal = broadened(truth @ basis.fids, axis, lorentz_hz=2.0, gauss_hz=4.5)
     noise = make_signal(basis, noise=0.3).fid - clean.fid
     signal = replace(clean, samples=clean.fid - equal + broadened(truth @ broad, axis, gauss_hz=4.5) + noise)
-    fit = fit_spectrum(signal, basis, FitSettings())
+    fit = fit_spectrum(signal, basis, FitSettings(priors=FitPriors(grey_matter=1.0)))
     assert (np.abs(fit.amplitudes - truth) < 3 * np.sqrt(np.diag(fit.covariance)) + 0.01 * truth).all()
 
 

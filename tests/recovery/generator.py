@@ -224,7 +224,7 @@ def peak_height(fid: ComplexArray) -> float:
 def t2_widths_hz() -> FloatArray:
     """Width of each metabolite beyond that of creatine, from T2 in equal parts of grey and white matter, in Hz.
 
-    The fit expects the widths of grey matter.
+    The fit expects those of a voxel with 60 % grey matter.
     """
     rates = {name: np.mean([1 / metabolite_relaxation(name, tissue).t2_s for tissue in ("GM", "WM")]) for name in NAMES}
     return np.array([(rates[name] - rates["Cr"]) / np.pi for name in NAMES])
