@@ -136,20 +136,19 @@ def of_one_study(nuisance: Nuisance) -> Nuisance:
 
 def _expectation_maximisation(fits: Sequence[MacromoleculePosterior]) -> Nuisance:
     generic = fits[0].generic
-    smooth, n_fits = generic.groups.smooth, len(fits)
+    smooth, line, n_fits = generic.groups.smooth, generic.groups.common_line, len(fits)
     information = np.array([fit.information for fit in fits])
     moment = np.array([fit.moment for fit in fits])
     weight = np.array([fit.weight for fit in fits])
     weight = weight / weight.sum()
     study_precision, mean, sd = _study_sd(generic) ** -2.0, generic.mean, generic.sd
-    common_line = slice(generic.groups.lorentz.start, generic.groups.gauss.stop)
     for _ in range(_N_STEPS):
         own_mean, own_variance = _each(information, moment, mean, sd, smooth)
         precision = n_fits / sd**2
         average = weight @ own_mean
         mean = (precision * average + study_precision * generic.mean) / (precision + study_precision)
         # No line is narrower than nothing, whatever Gaussian likelihoods say.
-        mean[common_line] = np.maximum(mean[common_line], 0.0)
+        mean[line] = np.maximum(mean[line], 0.0)
         variance = weight @ ((own_mean - mean) ** 2 + own_variance)
         sd = _between(variance, mean, generic, n_fits)
     sd[smooth] = _spread_of_shapes(information, moment, weight, mean, sd, generic)

@@ -28,6 +28,11 @@ class Groups(NamedTuple):
     shifts: slice
     widths: slice
 
+    @property
+    def common_line(self) -> slice:
+        """Both parts of the common line's width."""
+        return slice(self.lorentz.start, self.gauss.stop)
+
 
 @dataclass(frozen=True, eq=False)
 class Nuisance:
@@ -126,7 +131,6 @@ class Nuisance:
         metabolites is not to be decided by this study.
         """
         at = self.groups
-        line = slice(at.lorentz.start, at.gauss.stop)
         return Nuisance(
             smooth=SmoothShape(mean[at.smooth], sd[at.smooth]),
             level=self.level,
@@ -134,8 +138,8 @@ class Nuisance:
                 name: RatioPrior(mean=float(value), sd=ratio.sd)
                 for (name, ratio), value in zip(self.ratios.items(), mean[at.ratios], strict=True)
             },
-            line_mean=mean[line],
-            line_sd=sd[line],
+            line_mean=mean[at.common_line],
+            line_sd=sd[at.common_line],
             t2=RatioPrior(mean=float(mean[at.t2][0]), sd=float(sd[at.t2][0])),
             shape_mean=mean[at.shape],
             shape_sd=sd[at.shape],

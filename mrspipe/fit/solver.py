@@ -258,9 +258,8 @@ def volume_slope(problem: Problem, solution: Solution, integrated: AmplitudePrio
     prior, amplitudes = problem.amplitude_prior, solution.amplitudes
     over = prior if integrated is None else integrated
     inverse = cho_solve(cho_factor(solution.gram + over.gram), np.eye(amplitudes.size))
-    scale = float(prior.scale @ amplitudes)
-    of_fit = inverse if over is prior else cho_solve(cho_factor(solution.gram + prior.gram), np.eye(amplitudes.size))
-    share, n = of_fit @ prior.scale, prior.n_relative
+    scale, share = float(prior.scale @ amplitudes), cho_solve(cho_factor(solution.gram + prior.gram), prior.scale)
+    n = prior.n_relative
     n_known = n - float(np.einsum("ij,ji->", inverse[:n], over.gram[:, :n]))
     weight = n_known / scale if scale > np.finfo(float).tiny else 0.0
     residual = problem.columns((problem.data - solution.spectrum)[:, None])
