@@ -3,9 +3,8 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
-
-import numpy as np
 
 from mrspipe.core.arrays import FloatArray, frozen_float
 from mrspipe.core.errors import AnalysisError
@@ -126,9 +125,14 @@ class FitResult:
 
         A sum needs only one of its members: with PCr and Cr merged in one entry, ``tCr`` is that entry.
         """
-        members = SUMS.get(metabolite, (metabolite,))
-        row = np.array([1.0 if name in members else 0.0 for name in self.names])
-        return row if row.any() else None
+        return _weights(self.names, metabolite)
+
+
+@lru_cache(maxsize=1024)
+def _weights(names: tuple[str, ...], metabolite: str) -> FloatArray | None:
+    members = SUMS.get(metabolite, (metabolite,))
+    row = frozen_float([1.0 if name in members else 0.0 for name in names])
+    return row if row.any() else None
 
 
 @dataclass(frozen=True, slots=True)

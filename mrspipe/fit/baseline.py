@@ -16,6 +16,7 @@ from scipy.linalg import cholesky, eigh, solve_triangular
 from scipy.optimize import brentq
 
 from mrspipe.core.arrays import FloatArray
+from mrspipe.fit.definite import solve_and_measure
 from mrspipe.fit.priors import AmplitudePriors
 
 # Every so many candidates are tried first.
@@ -60,9 +61,13 @@ class Spline:
         """Coordinates of columns in the spline's functions: ``B'Z``."""
         return np.asarray(self.functions.T @ columns)
 
+    def coefficients(self, values: FloatArray, stiffness: float) -> FloatArray:
+        """Coefficients of the smooth curve through ``values``, shape (n_functions,)."""
+        return np.asarray(self.shrinkage(stiffness) * self.projected(values))
+
     def curve(self, values: FloatArray, stiffness: float) -> FloatArray:
         """Smooth curve through ``values``, shape (n_ppm,)."""
-        return np.asarray(self.functions @ (self.shrinkage(stiffness) * self.projected(values)))
+        return np.asarray(self.functions @ self.coefficients(values, stiffness))
 
 
 def spline(ppm: FloatArray, functions_per_ppm: float) -> Spline:
@@ -109,24 +114,29 @@ def choose_stiffness(
     float
         The candidate with the smallest minus twice the restricted log likelihood.
     """
-    gram = linear.T @ linear + prior.gram
-    moment = linear.T @ data + prior.moment
-    energy = float(data @ data + prior.targets @ prior.targets)
+    # With L L' the matrix of the amplitudes without a baseline, Q = L^-1 P' and K the diagonal of what the baseline
+    # takes, theirs with it is L (1 - Q K Q') L': only a matrix as large as the spline changes with the stiffness.
+    factor = cholesky(linear.T @ linear + prior.gram, lower=True, check_finite=False)
     projected, projected_data = base.projected(linear), base.projected(data)
+    right = np.column_stack([projected.T, linear.T @ data + prior.moment])
+    reduced = solve_triangular(factor, right, lower=True, check_finite=False)
+    between, moment = reduced[:, :-1], reduced[:, -1]
+    overlap, fitted = between.T @ between, between.T @ moment
+    energy = float(data @ data + prior.targets @ prior.targets - moment @ moment)
     bent = base.penalty > 0
 
     @cache
     def criterion(index: int) -> float:
         stiffness = candidates[index]
         keep = base.shrinkage(stiffness)
-        matrix = gram - (projected.T * keep) @ projected
-        right = moment - projected.T @ (keep * projected_data)
-        factor = cholesky(matrix, lower=True, check_finite=False)
-        solved = solve_triangular(factor, right, lower=True, check_finite=False)
-        misfit = energy - float(keep @ projected_data**2) - float(solved @ solved)
-        return float(
-            misfit + np.log1p(1.0 / (stiffness * base.penalty[bent])).sum() + 2.0 * np.log(np.diag(factor)).sum()
-        )
+        root, taken = np.sqrt(keep), keep * projected_data
+        seen = overlap @ taken
+        left = np.eye(keep.size) - root[:, None] * overlap * root
+        towards = root * (fitted - seen)
+        solved, log_determinant = solve_and_measure(left, towards)
+        misfit = energy + taken @ (2.0 * fitted - projected_data - seen) - towards @ solved
+        roughness = np.log1p(1.0 / (stiffness * base.penalty[bent])).sum()
+        return float(misfit + roughness + log_determinant)
 
     first = range(0, len(candidates), _COARSE_STEP)
     best = min(first, key=criterion) if start is None else int(np.argmin(np.abs(candidates - start)))

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
 from mrspipe.core.arrays import FloatArray, IntArray
 from mrspipe.core.basis_set import BasisSet
@@ -25,6 +24,7 @@ from mrspipe.core.errors import ConfigError
 from mrspipe.core.ratios import ratio_to_creatine
 from mrspipe.core.results import SUMS, FitResult
 from mrspipe.core.signal import Signal
+from mrspipe.fit.definite import solve_definite
 from mrspipe.fit.learning import LearnedMacromolecules
 from mrspipe.fit.macromolecules import spread
 from mrspipe.fit.priors import smooth_rows
@@ -211,7 +211,7 @@ def _linearised(point: FittedSpectrum) -> _Spectrum:
     slopes = problem.model.derivative(solution.theta, solution.evaluation, solution.amplitudes)
     unit = np.ones(n_linear)
     unit[: roles.n_basis], unit[roles.n_basis :] = point.scale.total_creatine, point.scale.macromolecules
-    jacobian = np.hstack([solution.columns * unit, slopes, base.functions])
+    jacobian = np.hstack([solution.columns * unit, slopes.T, base.functions])
     best = np.concatenate([solution.amplitudes / unit, solution.theta, np.zeros(base.penalty.size)])
     misfit = point.misfit
     at_zero = problem.data - solution.spectrum + jacobian @ best
@@ -257,10 +257,8 @@ def _posterior(spectra: Sequence[_Spectrum], free: IntArray, priors: JointPriors
         precision[block, block] += spectrum.information
         moment[block] += spectrum.moment
     scale = 1 / np.sqrt(np.diag(precision))
-    factor = cho_factor(precision * np.outer(scale, scale))
-    mean = scale * cho_solve(factor, scale * moment)
-    covariance = cho_solve(factor, np.diag(scale)) * scale[:, None]
-    return mean, covariance
+    covariance = solve_definite(precision * np.outer(scale, scale), np.diag(scale)) * scale[:, None]
+    return covariance @ moment, covariance
 
 
 def _subject_precision(spectra: Sequence[_Spectrum]) -> tuple[FloatArray, FloatArray]:

@@ -78,7 +78,7 @@ class Copies:
     signal: ComplexArray
     steps: IntArray
 
-    N_PARTS = 8
+    N_PARTS = 16
 
     @cached_property
     def signals(self) -> ComplexArray:
@@ -184,6 +184,12 @@ class SpectralModel:
     def _shape_functions(self) -> ComplexArray:
         return shape_functions(self.grid.time_s)
 
+    @cached_property
+    def _shared_factors(self) -> ComplexArray:
+        """What turns the sum of all signals into slopes of what they share: shift and width, Gaussian width, shape."""
+        time = [self.grid.time_s, self._time_squared]
+        return np.concatenate([time, self._shape_functions]).astype(self.precision)
+
     def evaluate(self, theta: FloatArray) -> Evaluation:
         """Compute all signals and spectra of unit amplitude."""
         at, time = self.layout, self.grid.time_s
@@ -212,7 +218,7 @@ class SpectralModel:
         return lorentz, gauss
 
     def derivative(self, theta: FloatArray, at_theta: Evaluation, amplitudes: FloatArray) -> FloatArray:
-        """Derivative of the real spectrum with respect to ``theta``, shape (n_ppm, n_theta).
+        """Derivative of the real spectrum with respect to ``theta``, shape (n_theta, n_ppm).
 
         ``F[t X]`` serves shift and width of every signal; what all signals share needs one transform of their sum each.
         """
@@ -220,21 +226,21 @@ class SpectralModel:
         own = at_theta.signals * (amplitudes[:n_basis, None] * time).astype(self.precision)
         each = amplitudes.astype(self.precision)
         total = each[:n_basis] @ at_theta.signals + (each[n_basis:] @ self._centred[1]) * at_theta.line
-        shared = total * np.concatenate([[time, self._time_squared], self._shape_functions]).astype(self.precision)
+        shared = total * self._shared_factors
         first = at_theta.phase * self._spectra(np.concatenate([own, shared]))
-        own, (first_total, second_total), shape = np.split(first, [n_basis, n_basis + 2])
-        spectrum = amplitudes @ at_theta.spectra
-        jacobian = np.empty((self.ppm.size, at.size))
-        jacobian[:, at.PHASE0] = -spectrum.imag
-        jacobian[:, at.PHASE1] = -self._from_centre_ppm * spectrum.imag
-        jacobian[:, at.SHIFT] = -2 * np.pi * first_total.imag
-        jacobian[:, at.LORENTZ] = -np.pi * first_total.real
-        jacobian[:, at.GAUSS] = -_GAUSS * second_total.real
-        jacobian[:, at.SHAPE] = shape.real.T
-        jacobian[:, at.shifts] = -2 * np.pi * own.imag.T
-        jacobian[:, at.widths] = -np.pi * own.real.T
-        jacobian[:, at.T2] = jacobian[:, at.widths] @ self.t2_widths_hz
-        return jacobian
+        own, (first_total, second_total), shape = first[:n_basis], first[n_basis : n_basis + 2], first[n_basis + 2 :]
+        turned = (each @ at_theta.spectra).imag
+        slopes = np.empty((at.size, self.ppm.size))
+        slopes[at.PHASE0] = -turned
+        slopes[at.PHASE1] = -self._from_centre_ppm * turned
+        slopes[at.SHIFT] = -2 * np.pi * first_total.imag
+        slopes[at.LORENTZ] = -np.pi * first_total.real
+        slopes[at.GAUSS] = -_GAUSS * second_total.real
+        slopes[at.SHAPE] = shape.real
+        slopes[at.shifts] = -2 * np.pi * own.imag
+        slopes[at.widths] = -np.pi * own.real
+        slopes[at.T2] = self.t2_widths_hz @ slopes[at.widths]
+        return slopes
 
     def _unit_spectra(self, signals: ComplexArray, line: ComplexArray, phase: ComplexArray) -> ComplexArray:
         """Phased spectra of basis signals and of the smooth ones, which are copies with a common line."""

@@ -90,7 +90,7 @@ def with_macromolecules(basis: BasisSet, nulled: Signal, settings: FitSettings) 
     reference = matched(data, template, grid, settings.max_shift_ppm)
     task = FitTask(basis, prepared, settings, generic, nuisance)
     creatine = reference.amplitude / (generic.level.mean * proton)
-    _, solution, _ = staged_fit(referenced(nulled, reference, prepared) / sigma, creatine / sigma, task)
+    _, solution, _ = staged_fit(referenced(nulled, reference, prepared.model) / sigma, creatine / sigma, task)
     amplitudes = solution.amplitudes[prepared.roles.n_basis :]
     common = generic.smooth.common(amplitudes)
     peak = float((solution.columns[:, prepared.roles.n_basis :] @ amplitudes).max())

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
+from scipy.interpolate import CubicSpline
 
 from mrspipe.core.arrays import FloatArray
 from mrspipe.core.axis import SpectralAxis
@@ -12,7 +13,7 @@ from mrspipe.core.basis_set import BasisSet
 from mrspipe.core.errors import AnalysisError, ConfigError
 from mrspipe.fit.baseline import Spline, spline
 from mrspipe.fit.grid import BandGrid
-from mrspipe.fit.macromolecules import generic_mean, grid_functions, projected
+from mrspipe.fit.macromolecules import CENTRES_PPM, generic_mean, grid_functions, projected
 from mrspipe.fit.model import SpectralModel
 from mrspipe.fit.priors import Roles, own_widths_hz
 from mrspipe.fit.settings import FitSettings
@@ -29,7 +30,11 @@ class Prepared:
     ----------
     grid : BandGrid
     model : SpectralModel
+    shown : SpectralModel
+        The same on the finer grid on which results are shown.
     base : Spline
+    shown_functions : float array, shape (n_shown, n_functions)
+        The baseline's functions on the finer grid.
     stiffnesses : float array
         Candidates for the baseline, from flexible to stiff.
     roles : Roles
@@ -41,7 +46,9 @@ class Prepared:
 
     grid: BandGrid
     model: SpectralModel
+    shown: SpectralModel
     base: Spline
+    shown_functions: FloatArray
     stiffnesses: FloatArray
     roles: Roles
     generic_smooth: FloatArray
@@ -56,6 +63,7 @@ def prepare(basis: BasisSet, axis: SpectralAxis, settings: FitSettings) -> Prepa
         settings.metabolites,
         settings.range_ppm,
         settings.duration_s,
+        settings.shown_duration_s,
         settings.mm,
         settings.spline_functions_per_ppm,
         settings.baseline_ed_range,
@@ -70,6 +78,7 @@ def _prepare(
     metabolites: tuple[str, ...],
     range_ppm: tuple[float, float],
     duration_s: float,
+    shown_duration_s: float,
     macromolecules: Literal["auto", "parametrised", "study", "basis"],
     functions_per_ppm: float,
     ed_range: tuple[float, float],
@@ -77,26 +86,33 @@ def _prepare(
 ) -> Prepared:
     _check_range(axis, range_ppm)
     grid = BandGrid.of(axis, duration_s)
-    window = grid.slice_ppm(*range_ppm)
     names = metabolites or tuple(name for name in basis.names if name not in basis.macromolecule_names)
     measured = _measured_macromolecules(basis, macromolecules)
-    fids = basis.only([*names, *([measured] if measured else [])]).fids
-    smooth = grid_functions(grid)
-    roles = Roles(names, measured is not None, smooth.steps.size)
-    signals = grid.to_time(grid.spectra(fids, basis.axis))
+    fitted = basis.only([*names, *([measured] if measured else [])])
+    roles = Roles(names, measured is not None, CENTRES_PPM.size)
     field_t = grid.hz_per_ppm * 1e6 / GAMMA_BAR_1H_HZ_PER_T
-    model = SpectralModel(grid, window, signals, smooth, own_widths_hz(roles, field_t, grey_matter))
+    widths_hz = own_widths_hz(roles, field_t, grey_matter)
+    model = _model(grid, range_ppm, fitted, widths_hz)
+    shown = _model(BandGrid.of(axis, shown_duration_s), (model.ppm[0], model.ppm[-1]), fitted, widths_hz)
+    signals, smooth = model.basis_signals, model.smooth
     base = spline(model.ppm, functions_per_ppm)
     dimensions = np.geomspace(min(ed_range), max(ed_range), _N_STIFFNESSES)
     return Prepared(
         grid=grid,
         model=model,
+        shown=shown,
         base=base,
+        shown_functions=CubicSpline(model.ppm, base.functions)(shown.ppm),
         stiffnesses=np.array([base.stiffness_for(dimension) for dimension in dimensions]),
         roles=roles,
         generic_smooth=generic_mean(grid, smooth.signals),
-        measured_smooth=projected(grid, smooth.signals, signals[-1], window) if measured else None,
+        measured_smooth=projected(grid, smooth.signals, signals[-1], model.window) if measured else None,
     )
+
+
+def _model(grid: BandGrid, range_ppm: tuple[float, float], basis: BasisSet, t2_widths_hz: FloatArray) -> SpectralModel:
+    signals = grid.to_time(grid.spectra(basis.fids, basis.axis))
+    return SpectralModel(grid, grid.slice_ppm(*range_ppm), signals, grid_functions(grid), t2_widths_hz)
 
 
 def _check_range(axis: SpectralAxis, range_ppm: tuple[float, float]) -> None:

@@ -117,8 +117,10 @@ class FitSettings(Settings):
     """Macromolecules: a measured entry of the basis set with smooth deviations (basis), a smooth shape around the known
     resonances (parametrised), that shape learned from all spectra of the study (study), or basis where the basis set
     has one and else parametrised (auto)."""
-    duration_s: Positive = 0.512
-    """Part of the FID that is used, in s; later points hold only noise in vivo."""
+    duration_s: Positive = 0.256
+    """Part of the FID that is fitted, in s; later points hold next to nothing but noise in vivo."""
+    shown_duration_s: Positive = 0.512
+    """Part of the FID whose spectrum is shown and written, and whose noise the SNR is relative to, in s."""
     max_shift_ppm: Positive = 0.4
     """Largest shift that referencing looks for, in ppm."""
     spline_functions_per_ppm: Positive = 20.0

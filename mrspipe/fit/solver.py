@@ -8,15 +8,18 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg import LinAlgError
 
 from mrspipe.core.arrays import FloatArray, IntArray
 from mrspipe.fit.baseline import Spline
+from mrspipe.fit.definite import solve_definite
 from mrspipe.fit.model import Evaluation, SpectralModel
 from mrspipe.fit.priors import AmplitudePriors
 
 FARTHEST_SD = 5.0
 """No nonlinear parameter goes further from its expectation than this many of its standard deviations."""
+# With no more damping than this a step gains what Newton's would. The walk begins with it.
+_NEARLY_NEWTON = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,26 +55,29 @@ class Problem:
         return low, self.theta_mean + reach
 
     @cached_property
-    def data_column(self) -> "Columns":
-        """The data as one column."""
-        return self.columns(self.data[:, None])
+    def bent(self) -> FloatArray:
+        """Share of each of the baseline's functions that the baseline takes, shape (n_functions,)."""
+        return self.base.shrinkage(self.stiffness)
+
+    @cached_property
+    def weighted_data(self) -> FloatArray:
+        """``W data``, shape (n_ppm,)."""
+        return self.weighted(self.columns(self.data[:, None]), np.ones(1))
 
     @cached_property
     def energy(self) -> float:
         """What model and baseline without any signal leave of the data, and of the priors' targets."""
         targets = self.amplitude_prior.targets
-        return float(self.inner(self.data_column, self.data_column)[0, 0] + targets @ targets)
+        return float(self.data @ self.weighted_data + targets @ targets)
 
     def inner(self, left: "Columns", right: "Columns") -> FloatArray:
         """``left' W right`` with the baseline eliminated."""
-        keep = self.base.shrinkage(self.stiffness)
-        return np.asarray(left.values.T @ right.values - (left.projected.T * keep) @ right.projected)
+        return np.asarray(left.values.T @ right.values - (left.projected.T * self.bent) @ right.projected)
 
     def weighted(self, columns: "Columns", factors: FloatArray) -> FloatArray:
         """``W columns @ factors`` with the weights of `inner`."""
-        keep = self.base.shrinkage(self.stiffness)
-        bent = self.base.functions @ (keep * (columns.projected @ factors).T).T
-        return np.asarray(columns.values @ factors - bent)
+        baseline = self.base.functions @ (self.bent * (columns.projected @ factors).T).T
+        return np.asarray(columns.values @ factors - baseline)
 
     def columns(self, values: FloatArray) -> "Columns":
         """Columns with their projection on the baseline's functions."""
@@ -138,8 +144,8 @@ def at_same_place(problem: Problem, solution: Solution) -> Solution:
 def _solved(problem: Problem, theta: FloatArray, evaluation: Evaluation, linear: "Columns") -> Solution:
     prior = problem.amplitude_prior
     gram = problem.inner(linear, linear)
-    moment = problem.inner(linear, problem.data_column)[:, 0] + prior.moment
-    amplitudes = cho_solve(cho_factor(gram + prior.gram), moment)
+    moment = problem.weighted_data @ linear.values + prior.moment
+    amplitudes = solve_definite(gram + prior.gram, moment)
     distance = (theta - problem.theta_mean) / problem.theta_sd
     objective = problem.energy - float(moment @ amplitudes) + float(distance @ distance)
     return Solution(theta, amplitudes, evaluation, linear, gram, objective)
@@ -160,34 +166,42 @@ def curvature(problem: Problem, solution: Solution, free: IntArray | None = None
     hessian : float array, shape (n_linear + n_free, n_linear + n_free)
     descent : float array, shape (n_linear + n_free,)
     """
-    moving = np.arange(problem.theta_mean.size) if free is None else free
-    slopes = problem.model.derivative(solution.theta, solution.evaluation, solution.amplitudes)[:, moving]
-    n_linear = solution.amplitudes.size
+    moving = slice(None) if free is None else free
+    slopes = problem.model.derivative(solution.theta, solution.evaluation, solution.amplitudes)[moving]
+    n_linear, n_all = solution.amplitudes.size, solution.amplitudes.size + len(slopes)
     # The residual as one more column, so that everything is projected once.
-    rest = problem.columns(np.column_stack([slopes, problem.data - solution.spectrum]))
+    rest = problem.columns(np.vstack([slopes, problem.data - solution.spectrum]).T)
     cross, corner = problem.inner(solution.linear, rest), problem.inner(rest, rest)
-    hessian = np.block([[solution.gram, cross[:, :-1]], [cross[:, :-1].T, corner[:-1, :-1]]])
+    hessian, prior = np.empty((n_all, n_all)), problem.amplitude_prior
+    hessian[:n_linear, :n_linear] = solution.gram + prior.gram
+    hessian[:n_linear, n_linear:], hessian[n_linear:, :n_linear] = cross[:, :-1], cross[:, :-1].T
+    hessian[n_linear:, n_linear:] = corner[:-1, :-1]
     descent = np.concatenate([cross[:, -1], corner[:-1, -1]])
-    prior = problem.amplitude_prior
-    hessian[:n_linear, :n_linear] += prior.gram
     descent[:n_linear] -= prior.gram @ solution.amplitudes - prior.moment
-    sd = problem.theta_sd[moving]
-    nonlinear = np.arange(n_linear, n_linear + moving.size)
-    hessian[nonlinear, nonlinear] += sd**-2
-    descent[n_linear:] -= (solution.theta[moving] - problem.theta_mean[moving]) * sd**-2
+    precision = problem.theta_sd[moving] ** -2.0
+    nonlinear = np.arange(n_linear, n_all)
+    hessian[nonlinear, nonlinear] += precision
+    descent[n_linear:] -= (solution.theta - problem.theta_mean)[moving] * precision
     return hessian, descent
 
 
 def minimise(
     problem: Problem, solution: Solution, *, free: IntArray, tolerance: float, max_iterations: int
 ) -> Solution:
-    """Walk downhill from a solution until an iteration gains less than ``tolerance``."""
-    damping = 1e-3
+    """Walk downhill from a solution until no more than ``tolerance`` can be gained.
+
+    What a Newton step would gain is known before it is taken. One that is not worth its price is left to what follows:
+    `balanced` begins with it.
+    """
+    damping = _NEARLY_NEWTON
     for iteration in range(1, max_iterations + 1):
         hessian, descent = curvature(problem, solution, free)
         gain = 0.0
         while damping < 1e8:
-            trial = _trial(problem, solution, hessian, descent, free, damping)
+            step = _damped_step(hessian, descent, free.size, damping)
+            if damping <= _NEARLY_NEWTON and step is not None and step @ descent < tolerance:
+                break
+            trial = _moved(problem, solution, free, step) if step is not None else None
             gain = solution.objective - trial.objective if trial is not None else -np.inf
             if trial is not None and gain >= 0:
                 solution = trial
@@ -208,7 +222,7 @@ def balanced(problem: Problem, solution: Solution, integrated: AmplitudePriors |
     Metabolites are known relative to a scale that is not known (`AmplitudePriors.scale`), so that their prior density
     falls with it: ``2 n ln scale`` for the ``n`` metabolites that the data determine. Without this term broad lines
     would be favoured for their larger areas alone. The slope of both, in the widths that all lines share, moves the
-    solution by one Newton step.
+    solution by one Newton step, which makes up for what the walk downhill left, too.
 
     Parameters
     ----------
@@ -221,13 +235,14 @@ def balanced(problem: Problem, solution: Solution, integrated: AmplitudePriors |
     # What the fit stopped at its limit stays there.
     edge = 1e-9 * problem.theta_sd
     free = np.flatnonzero((solution.theta > low + edge) & (solution.theta < high - edge))
-    hessian, _ = curvature(problem, solution, free)
+    hessian, descent = curvature(problem, solution, free)
+    n_linear = solution.amplitudes.size
     layout, push = problem.model.layout, np.zeros(problem.theta_mean.size)
     push[[layout.LORENTZ, layout.GAUSS, layout.T2]] = -0.5 * volume_slope(problem, solution, integrated)
-    n_linear = solution.amplitudes.size
+    descent[n_linear:] += push[free]
     move = np.zeros_like(push)
     try:
-        move[free] = cho_solve(cho_factor(hessian), np.concatenate([np.zeros(n_linear), push[free]]))[n_linear:]
+        move[free] = solve_definite(hessian, descent)[n_linear:]
     except LinAlgError:
         return solution
     move = np.clip(move, -problem.theta_sd, problem.theta_sd)
@@ -257,8 +272,8 @@ def volume_slope(problem: Problem, solution: Solution, integrated: AmplitudePrio
     """
     prior, amplitudes = problem.amplitude_prior, solution.amplitudes
     over = prior if integrated is None else integrated
-    inverse = cho_solve(cho_factor(solution.gram + over.gram), np.eye(amplitudes.size))
-    scale, share = float(prior.scale @ amplitudes), cho_solve(cho_factor(solution.gram + prior.gram), prior.scale)
+    inverse = solve_definite(solution.gram + over.gram, np.eye(amplitudes.size))
+    scale, share = float(prior.scale @ amplitudes), solve_definite(solution.gram + prior.gram, prior.scale)
     n = prior.n_relative
     n_known = n - float(np.einsum("ij,ji->", inverse[:n], over.gram[:, :n]))
     weight = n_known / scale if scale > np.finfo(float).tiny else 0.0
@@ -277,18 +292,23 @@ def volume_slope(problem: Problem, solution: Solution, integrated: AmplitudePrio
     return np.array([lorentz.sum(), gauss.sum(), lorentz[: widths_hz.size] @ widths_hz])
 
 
-def _trial(
-    problem: Problem, solution: Solution, hessian: FloatArray, descent: FloatArray, free: IntArray, damping: float
-) -> Solution | None:
-    n_linear = solution.amplitudes.size
+def _damped_step(hessian: FloatArray, descent: FloatArray, n_free: int, damping: float) -> FloatArray | None:
+    """Levenberg's step in all parameters; None where the damped Hessian is not positive definite."""
     damped = hessian.copy()
-    rest = np.arange(n_linear, n_linear + free.size)
+    rest = np.arange(len(hessian) - n_free, len(hessian))
     damped[rest, rest] *= 1 + damping
     try:
-        step = cho_solve(cho_factor(damped), descent)[n_linear:]
-        theta = solution.theta.copy()
-        # More than three prior widths at once leave the range where the linearisation means anything.
-        theta[free] += np.clip(step, -3 * problem.theta_sd[free], 3 * problem.theta_sd[free])
+        return solve_definite(damped, descent)
+    except LinAlgError:
+        return None
+
+
+def _moved(problem: Problem, solution: Solution, free: IntArray, step: FloatArray) -> Solution | None:
+    """The solution a step further; None where the amplitudes are not determined there."""
+    theta, sd = solution.theta.copy(), problem.theta_sd[free]
+    # More than three prior widths at once leave the range where the linearisation means anything.
+    theta[free] += np.clip(step[solution.amplitudes.size :], -3 * sd, 3 * sd)
+    try:
         return at(problem, np.clip(theta, *problem.limits))
     except LinAlgError:
         return None

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -17,13 +18,20 @@ from mrspipe.fit.baseline import choose_stiffness
 from mrspipe.fit.learning import LearnedMacromolecules, MacromoleculePosterior, of_one_study
 from mrspipe.fit.limits import RELATIVE_WIDTHS, stopped
 from mrspipe.fit.macromolecules import SmoothShape, spread
+from mrspipe.fit.model import SpectralModel
 from mrspipe.fit.nuisance import Nuisance
 from mrspipe.fit.prepare import Prepared, prepare
 from mrspipe.fit.priors import AmplitudePriors, Scale, amplitude_priors, theta_priors
 from mrspipe.fit.reference import Reference, find_reference, noise_sd
 from mrspipe.fit.settings import FitSettings
-from mrspipe.fit.solver import Problem, Solution, at, at_same_place, balanced, minimise
-from mrspipe.fit.uncertainty import amplitude_covariance, cramer_rao_bound, nuisance_likelihood, prior_share
+from mrspipe.fit.solver import Problem, Solution, at, at_same_place, balanced, curvature, minimise
+from mrspipe.fit.uncertainty import (
+    cramer_rao_bound,
+    n_determined,
+    nuisance_likelihood,
+    posterior_covariance,
+    prior_share,
+)
 from mrspipe.physics.lineshapes import voigt_fwhm
 
 GENERIC_MODEL = "smooth shape"
@@ -78,6 +86,7 @@ class FittedSpectrum:
 
     Parameters
     ----------
+    signal : Signal
     task : FitTask
     problem : Problem
         In units of the noise; its data are those that the fit saw, outliers tamed.
@@ -90,6 +99,7 @@ class FittedSpectrum:
         Standard deviation of the noise.
     """
 
+    signal: Signal
     task: FitTask
     problem: Problem
     data: FloatArray
@@ -98,10 +108,27 @@ class FittedSpectrum:
     reference: Reference
     sigma: float
 
+    @cached_property
+    def hessian(self) -> FloatArray:
+        """Half the Hessian of the objective, amplitudes before nonlinear parameters."""
+        return curvature(self.problem, self.solution)[0]
+
+    @cached_property
+    def covariance(self) -> FloatArray:
+        """Posterior covariance of amplitudes and nonlinear parameters for the noise alone."""
+        return posterior_covariance(self.hessian)
+
+    @cached_property
+    def residual_ratio(self) -> float:
+        """Residual in units of the noise, with the degrees of freedom that the parameters leave: about 1 for noise."""
+        residual = _residual(self.problem, self.solution, self.problem.data)
+        n_left = residual.size - n_determined(self.problem, self.covariance)
+        return float(np.linalg.norm(residual)) / math.sqrt(max(n_left, 1.0))
+
     @property
     def misfit(self) -> float:
         """Residual in units of the noise, at least 1: what the model misses widens the standard errors."""
-        return max(1.0, float(np.std(_residual(self.problem, self.solution, self.problem.data))))
+        return max(1.0, self.residual_ratio)
 
 
 def fit_spectrum(
@@ -177,7 +204,7 @@ def fit_for_learning(
     fitted = _fit(signal, task, _STAGES[:1])
     misfit = fitted.misfit
     information, moment = nuisance_likelihood(
-        fitted.problem, fitted.solution, task.prepared.roles, task.nuisance, fitted.scale, misfit
+        fitted.problem, fitted.solution, fitted.hessian, task.prepared.roles, task.nuisance, fitted.scale, misfit
     )
     return MacromoleculePosterior(task.prepared.roles.metabolites, task.generic, information, moment, misfit**-2.0)
 
@@ -197,11 +224,13 @@ def _task(signal: Signal, basis: BasisSet, settings: FitSettings, learned: Learn
 
 
 def _fit(signal: Signal, task: FitTask, stages: tuple[tuple[float, float], ...] = _STAGES) -> FittedSpectrum:
-    sigma = noise_sd(signal, task.prepared.grid)
+    shown, model = task.prepared.shown, task.prepared.model
+    # Seen in more points than are fitted: the noise is white.
+    sigma = noise_sd(signal, shown.grid) * math.sqrt(model.grid.duration_s / shown.grid.duration_s)
     reference = _reference(signal, task)
-    data = referenced(signal, reference, task.prepared) / sigma
+    data = referenced(signal, reference, model) / sigma
     problem, solution, scale = staged_fit(data, reference.amplitude / sigma, task, stages)
-    return FittedSpectrum(task, problem, data, solution, scale, reference, sigma)
+    return FittedSpectrum(signal, task, problem, data, solution, scale, reference, sigma)
 
 
 def _check_basis(signal: Signal, basis: BasisSet, settings: FitSettings) -> None:
@@ -234,10 +263,10 @@ def _reference(signal: Signal, task: FitTask) -> Reference:
     return reference
 
 
-def referenced(signal: Signal, reference: Reference, prepared: Prepared) -> FloatArray:
-    """Real spectrum on the fitted bins after shift and phase of the reference are taken out."""
+def referenced(signal: Signal, reference: Reference, model: SpectralModel) -> FloatArray:
+    """Real spectrum on the model's bins after shift and phase of the reference are taken out."""
     fid = phased(shifted(signal.fid, signal.axis, -reference.shift_hz), -reference.phase_rad)
-    return prepared.grid.spectra(fid, signal.axis)[prepared.model.window].real
+    return model.grid.spectra(fid, signal.axis)[model.window].real
 
 
 def staged_fit(
@@ -374,12 +403,12 @@ def result_of(fitted: FittedSpectrum) -> FitResult:
     """Amplitudes, covariances, curves and advice of a fitted spectrum."""
     task = fitted.task
     problem, solution, sigma = fitted.problem, fitted.solution, fitted.sigma
-    prepared, roles = task.prepared, task.prepared.roles
+    prepared, roles, shown = task.prepared, task.prepared.roles, task.prepared.shown
     n_names = len(roles.metabolites)
-    parts = (solution.columns * solution.amplitudes).T * sigma
-    without_baseline = parts.sum(axis=0)
-    baseline = problem.base.curve(problem.data * sigma - without_baseline, problem.stiffness)
-    covariance = amplitude_covariance(problem, solution, n_names)
+    parts = shown.evaluate(solution.theta).spectra.real * (solution.amplitudes * sigma)[:, None]
+    smooth = problem.base.coefficients(problem.data - solution.spectrum, problem.stiffness)
+    baseline = prepared.shown_functions @ (smooth * sigma)
+    covariance = fitted.covariance[:n_names, :n_names]
     result = FitResult(
         names=roles.metabolites,
         amplitudes=solution.amplitudes[:n_names] * sigma,
@@ -387,13 +416,13 @@ def result_of(fitted: FittedSpectrum) -> FitResult:
         crlb_covariance=cramer_rao_bound(problem, solution, n_names) * sigma**2,
         prior_share=prior_share(covariance, problem.amplitude_prior.rows[:, :n_names]),
         nuisance=_nuisance(fitted),
-        ppm=prepared.model.ppm,
-        data=fitted.data * sigma,
-        fit=without_baseline + baseline,
+        ppm=shown.ppm,
+        data=referenced(fitted.signal, fitted.reference, shown),
+        fit=parts.sum(axis=0) + baseline,
         baseline=baseline,
         macromolecules=parts[n_names:].sum(axis=0),
         components=parts[:n_names],
-        noise_sd=sigma,
+        noise_sd=sigma * math.sqrt(shown.grid.duration_s / prepared.grid.duration_s),
         proton_amplitude=task.basis.proton_amplitude,
         n_iterations=solution.n_iterations,
         macromolecule_model=_macromolecule_model(task),

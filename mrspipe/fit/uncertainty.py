@@ -5,42 +5,54 @@ amplitudes and nonlinear parameters together, so that a metabolite pays for ever
 """
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg import LinAlgError
 
 from mrspipe.core.arrays import FloatArray, IntArray
+from mrspipe.fit.definite import solve_definite
 from mrspipe.fit.nuisance import Nuisance
 from mrspipe.fit.priors import Roles, Scale, width_units
-from mrspipe.fit.solver import Problem, Solution, curvature
+from mrspipe.fit.solver import Problem, Solution
 
 
-def amplitude_covariance(problem: Problem, solution: Solution, n_kept: int) -> FloatArray:
-    """Posterior covariance of the first ``n_kept`` amplitudes.
+def posterior_covariance(hessian: FloatArray) -> FloatArray:
+    """Posterior covariance of all parameters.
+
+    Parameters
+    ----------
+    hessian : float array, shape (n, n)
+        Of `mrspipe.fit.solver.curvature`.
+
+    Returns
+    -------
+    float array, shape (n, n)
+        NaN where the curvature is not positive definite: the data then do not determine the parameters.
+    """
+    # Amplitudes and Hz differ by many orders of magnitude: scale to a unit diagonal before factoring.
+    scale = 1 / np.sqrt(np.maximum(np.diag(hessian), np.finfo(float).tiny))
+    try:
+        return solve_definite(hessian * np.outer(scale, scale), np.diag(scale)) * scale[:, None]
+    except LinAlgError:
+        return np.full(hessian.shape, np.nan)
+
+
+def n_determined(problem: Problem, covariance: FloatArray) -> float:
+    """Number of parameters that the data determine, those of the baseline among them.
+
+    ``n - tr(C P)`` with the posterior covariance ``C`` of amplitudes and nonlinear parameters and the precision ``P``
+    of their priors, plus the effective dimension of the baseline. The trace of the hat matrix is smaller by a few
+    percent, because what baseline and broad signals have in common is in both parts here.
 
     Parameters
     ----------
     problem : Problem
-    solution : Solution
-    n_kept : int
-        Number of leading amplitudes wanted; the others are marginalised.
-
-    Returns
-    -------
-    float array, shape (n_kept, n_kept)
-        NaN where the curvature is not positive definite: the data then do not determine the amplitudes.
+    covariance : float array, shape (n, n)
+        Of `posterior_covariance`; where it is not finite, all parameters count.
     """
-    return _inverse_block(curvature(problem, solution)[0], n_kept)
-
-
-def _inverse_block(hessian: FloatArray, n_kept: int) -> FloatArray:
-    """Leading block of the inverse."""
-    wanted = np.eye(len(hessian))[:, :n_kept]
-    # Amplitudes and Hz differ by many orders of magnitude: scale to a unit diagonal before factoring.
-    scale = 1 / np.sqrt(np.maximum(np.diag(hessian), np.finfo(float).tiny))
-    try:
-        solved = cho_solve(cho_factor(hessian * np.outer(scale, scale)), wanted * scale[:, None])
-    except (LinAlgError, ValueError):
-        return np.full((n_kept, n_kept), np.nan)
-    return np.asarray((solved * scale[:, None])[:n_kept])
+    n_linear = len(covariance) - problem.theta_sd.size
+    of_amplitudes = np.sum(covariance[:n_linear, :n_linear] * problem.amplitude_prior.gram)
+    known = float(of_amplitudes + np.diag(covariance)[n_linear:] @ problem.theta_sd**-2.0)
+    baseline = problem.base.effective_dimension(problem.stiffness)
+    return baseline + len(covariance) - (known if np.isfinite(known) else 0.0)
 
 
 def prior_share(covariance: FloatArray, rows: FloatArray) -> FloatArray:
@@ -71,7 +83,7 @@ def prior_share(covariance: FloatArray, rows: FloatArray) -> FloatArray:
         spread = own @ covariance[:, index]
         left = np.eye(len(own)) - own @ covariance @ own.T
         try:
-            gained = float(spread @ cho_solve(cho_factor(left), spread))
+            gained = float(spread @ solve_definite(left, spread))
         except LinAlgError:
             # Without these rows nothing is known of the amplitude.
             gained = np.inf
@@ -90,11 +102,17 @@ def cramer_rao_bound(problem: Problem, solution: Solution, n_kept: int) -> Float
     float array, shape (n_kept, n_kept)
     """
     rows = problem.amplitude_prior.without(n_kept).rows
-    return _inverse_block(solution.gram + rows.T @ rows, n_kept)
+    return posterior_covariance(solution.gram + rows.T @ rows)[:n_kept, :n_kept]
 
 
 def nuisance_likelihood(
-    problem: Problem, solution: Solution, roles: Roles, nuisance: Nuisance, scale: Scale, misfit: float
+    problem: Problem,
+    solution: Solution,
+    hessian: FloatArray,
+    roles: Roles,
+    nuisance: Nuisance,
+    scale: Scale,
+    misfit: float,
 ) -> tuple[FloatArray, FloatArray]:
     """What the spectrum alone says about the nuisance parameters, in the order of `Nuisance.mean`.
 
@@ -102,6 +120,7 @@ def nuisance_likelihood(
     ----------
     problem : Problem
     solution : Solution
+    hessian : float array, shape (n_linear + n_theta, n_linear + n_theta)
     roles : Roles
     nuisance : Nuisance
         The one that the fit used; its priors are taken out, but for the level of the macromolecules, which no study
@@ -132,7 +151,7 @@ def nuisance_likelihood(
     prior, expected = np.diag(nuisance.sd**-2.0), nuisance.mean.copy()
     prior[smooth, smooth], expected[smooth] = nuisance.smooth.rows.T @ nuisance.smooth.rows, 0.0
     try:
-        precision = _schur_complement(curvature(problem, solution)[0], kept.astype(int)) * np.outer(unit, unit)
+        precision = _schur_complement(hessian, kept.astype(int)) * np.outer(unit, unit)
     except LinAlgError:
         return np.full_like(prior, np.nan), np.full_like(value, np.nan)
     return (precision - prior) / misfit**2, (precision @ value - prior @ expected) / misfit**2
@@ -144,5 +163,5 @@ def _schur_complement(hessian: FloatArray, kept: IntArray) -> FloatArray:
     scaled = hessian * np.outer(scale, scale)
     others = np.setdiff1d(np.arange(len(hessian)), kept)
     cross = scaled[np.ix_(others, kept)]
-    reduced = scaled[np.ix_(kept, kept)] - cross.T @ cho_solve(cho_factor(scaled[np.ix_(others, others)]), cross)
+    reduced = scaled[np.ix_(kept, kept)] - cross.T @ solve_definite(scaled[np.ix_(others, others)], cross)
     return np.asarray(reduced / np.outer(scale[kept], scale[kept]))

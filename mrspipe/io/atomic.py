@@ -7,7 +7,7 @@ half of one. What a process that was killed had begun stays as a hidden ``.writi
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -87,18 +87,34 @@ def atomic_path(path: Path) -> Iterator[Path]:
     'whole'
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    ending = "".join(path.suffixes[-2:])
-    handle, name = tempfile.mkstemp(prefix=_UNFINISHED, suffix=ending, dir=path.parent)
+    handle, temporary = _begun(path)
     os.close(handle)
-    temporary = Path(name)
+    with _moved(temporary, path):
+        yield Path(temporary)
+
+
+def _begun(path: Path) -> tuple[int, str]:
+    """Open an empty temporary file in the folder of ``path``: its handle and its name."""
+    ending = "".join(path.suffixes[-2:])
     try:
-        yield temporary
-        temporary.chmod(_FILE_MODE)
-        temporary.replace(path)
-        _record(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        return tempfile.mkstemp(prefix=_UNFINISHED, suffix=ending, dir=path.parent)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return tempfile.mkstemp(prefix=_UNFINISHED, suffix=ending, dir=path.parent)
+
+
+@contextmanager
+def _moved(temporary: str, path: Path) -> Iterator[None]:
+    """Move a temporary file to its place when the block ends; remove it after an error."""
+    try:
+        yield
+        os.chmod(temporary, _FILE_MODE)
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    _record(path)
 
 
 def atomic_write_bytes(path: Path, content: bytes) -> None:
@@ -107,8 +123,9 @@ def atomic_write_bytes(path: Path, content: bytes) -> None:
     if _holds(path, content):
         _record(path)
         return
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
+    handle, temporary = _begun(path)
+    with _moved(temporary, path), open(handle, "wb") as file:
+        file.write(content)
 
 
 def _holds(path: Path, content: bytes) -> bool:

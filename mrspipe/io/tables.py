@@ -72,12 +72,28 @@ def write_table(
 def _lines(columns: Sequence[Any]) -> list[str]:
     """The rows as text."""
     if not columns or not all(getattr(column, "dtype", None) == np.float64 for column in columns):
-        cells = [[format_cell(value) for value in column] for column in columns]
+        cells = [_formatted(column) for column in columns]
         return ["\t".join(row) for row in zip(*cells, strict=True)]
     # Numbers alone, as `format_cell` writes them, a whole row at a time.
     form = "\t".join([_NUMBER_FORMAT] * len(columns))
     lines = [form % tuple(row) for row in (np.column_stack(columns) + 0.0).tolist()]
     return [line.replace("nan", MISSING) for line in lines]
+
+
+def _formatted(column: Iterable[Any]) -> list[str]:
+    """The cells of a column; most of them repeat (names, units, what is missing) or are plain numbers."""
+    known: dict[Any, str] = {}
+    cells = []
+    for value in column:
+        if type(value) is float:
+            cells.append(MISSING if value != value else _NUMBER_FORMAT % (value + 0.0))
+        elif type(value) is str:
+            if value not in known:
+                known[value] = format_cell(value)
+            cells.append(known[value])
+        else:
+            cells.append(format_cell(value))
+    return cells
 
 
 def table_of(rows: Sequence[Mapping[str, Any]], columns: Iterable[str]) -> dict[str, list[Any]]:
@@ -235,28 +251,25 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def _json_text(content: Any, margin: str = "\n") -> str:
-    """As ``json.dumps`` with ``indent=2``, whose encoder is fast only without an indent: it writes whole lists here."""
+    """As ``json.dumps`` with ``indent=2``, whose encoder is fast only without one: it writes what is not nested."""
+    if not isinstance(content, (dict, list)) or not content:
+        return _encoder(",").encode(content)
     inner = margin + "  "
-    if isinstance(content, dict) and content:
-        lines = [f"{_flat_json(name)}: {_json_text(content[name], inner)}" for name in sorted(content)]
-    elif isinstance(content, list) and any(isinstance(value, (dict, list)) for value in content):
-        lines = [_json_text(value, inner) for value in content]
-    elif isinstance(content, list) and content:
-        return f"[{inner}{_flat_json(content, ',' + inner)[1:-1]}{margin}]"
-    else:
-        return _flat_json(content)
     opening, closing = "{}" if isinstance(content, dict) else "[]"
+    values = content.values() if isinstance(content, dict) else content
+    if not any(isinstance(value, (dict, list)) for value in values):
+        return f"{opening}{inner}{_encoder(',' + inner).encode(content)[1:-1]}{margin}{closing}"
+    if isinstance(content, dict):
+        lines = [f"{_encoder(',').encode(name)}: {_json_text(content[name], inner)}" for name in sorted(content)]
+    else:
+        lines = [_json_text(value, inner) for value in content]
     return f"{opening}{inner}{f',{inner}'.join(lines)}{margin}{closing}"
-
-
-def _flat_json(content: Any, separator: str = ",") -> str:
-    return _encoder(separator).encode(content)
 
 
 @cache
 def _encoder(separator: str) -> json.JSONEncoder:
     """Kept, because making one takes longer than encoding a number."""
-    return json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(separator, ": "))
+    return json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(separator, ": "))
 
 
 def plain(content: Any) -> Any:

@@ -41,7 +41,7 @@ def problem(basis, prepared, nuisance):
     signal = make_signal(basis, noise=0.3)
     # Double precision, so that differences tell slopes.
     model = replace(prepared.model, precision=np.complex128)
-    sigma = 0.3 * np.sqrt(1024) * signal.axis.dwell_s
+    sigma = 0.3 * np.sqrt(prepared.grid.duration_s * signal.axis.dwell_s)
     mean, sd = theta_priors(prepared.model.layout, nuisance, settings.priors, hz_per_ppm=127.7)
     scale = Scale(total_creatine=8 / sigma, creatine_proton=8 / sigma, macromolecules=3 / sigma)
     rows = amplitude_priors(prepared.roles, nuisance, settings.priors.creatine_fraction, scale)

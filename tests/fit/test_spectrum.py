@@ -13,7 +13,7 @@ from mrspipe.fit.prepare import prepare
 from mrspipe.fit.priors import Roles, own_widths_hz
 from mrspipe.fit.reference import noise_sd
 from mrspipe.fit.settings import FitPriors, FitSettings, RatioPrior
-from mrspipe.fit.spectrum import fit_spectrum
+from mrspipe.fit.spectrum import fit_point, fit_spectrum, result_of
 from mrspipe.physics.relaxation import metabolite_relaxation
 
 # The lines of these spectra are equally broad for all metabolites.
@@ -40,6 +40,61 @@ def test_amplitudes_come_back_within_their_standard_errors(basis):
     truth = np.array([TRUTH[name] for name in basis.names])
     assert (np.abs(mean - truth) < 3 * se / np.sqrt(12) + 0.01 * truth).all()
     assert all(fit.status == "converged" for fit in fits)
+
+
+def test_later_points_of_the_fid_hold_next_to_nothing(basis):
+    # Lines of about 7 Hz have fallen to a thousandth after 0.256 s, so nobody is told more by twice the time.
+    longer = SETTINGS.model_copy(update={"duration_s": 0.512})
+    for seed in range(3):
+        signal = make_signal(basis, noise=0.3, seed=seed)
+        short, long = (fit_spectrum(signal, basis, settings) for settings in (SETTINGS, longer))
+        bounds = [np.sqrt(np.diag(fit.crlb_covariance)) for fit in (short, long)]
+        np.testing.assert_allclose(bounds[0], bounds[1], rtol=0.01)
+        assert (np.abs(short.amplitudes - long.amplitudes) < 0.2 * np.sqrt(np.diag(long.covariance))).all()
+
+
+def test_what_is_shown_is_the_whole_spectrum_with_the_noise_of_its_points(basis):
+    signal = make_signal(basis, noise=0.3)
+    fit = fit_spectrum(signal, basis, SETTINGS)
+    grid = BandGrid.of(signal.axis, 0.512)
+    spectrum = grid.spectra(signal.fid, signal.axis).real[grid.slice_ppm(fit.ppm[0] - 1e-9, fit.ppm[-1] + 1e-9)]
+    np.testing.assert_allclose(np.diff(fit.ppm), np.diff(grid.ppm)[0], rtol=1e-9)
+    # The fit may turn and shift the data by a little.
+    assert np.corrcoef(fit.data, spectrum)[0, 1] > 0.999
+    assert fit.noise_sd == pytest.approx(noise_sd(signal, grid))
+    # Points that were not fitted are followed as well.
+    assert np.std(fit.residual) == pytest.approx(fit.noise_sd, rel=0.1)
+    parts = fit.components.sum(axis=0) + fit.macromolecules + fit.baseline
+    np.testing.assert_allclose(fit.fit, parts, atol=1e-6 * np.abs(fit.fit).max())
+
+
+def test_the_baseline_is_the_same_curve_between_the_fitted_points(basis):
+    fitted = fit_point(make_signal(basis, noise=0.3), basis, SETTINGS)
+    problem, shown = fitted.problem, result_of(fitted)
+    smooth = problem.base.curve(problem.data - fitted.solution.spectrum, problem.stiffness) * fitted.sigma
+    np.testing.assert_allclose(
+        np.interp(problem.model.ppm, shown.ppm, shown.baseline), smooth, atol=1e-3 * np.abs(smooth).max()
+    )
+
+
+def test_noise_alone_leaves_a_misfit_of_one(basis):
+    # What is left of n points after p parameters took theirs has n - p degrees of freedom.
+    found = []
+    for seed in range(12):
+        fitted = fit_point(make_signal(basis, noise=0.3, seed=seed), basis, SETTINGS)
+        found.append(fitted.residual_ratio)
+        assert fitted.misfit == max(1.0, fitted.residual_ratio)
+    # About 200 degrees of freedom each, and the noise is known to 2 %: the mean of 12 to 1.6 %.
+    assert np.mean(found) == pytest.approx(1, abs=3 * 0.016)
+
+
+def test_where_the_walk_stops_does_not_matter(basis):
+    tight = SETTINGS.model_copy(update={"tolerance": 1e-5})
+    for seed in range(3):
+        signal = make_signal(basis, noise=0.3, seed=seed)
+        usual, exact = (fit_spectrum(signal, basis, settings) for settings in (SETTINGS, tight))
+        assert (np.abs(usual.amplitudes - exact.amplitudes) < 0.05 * np.sqrt(np.diag(exact.covariance))).all()
+        assert usual.n_iterations < exact.n_iterations
 
 
 @pytest.mark.slow
@@ -226,7 +281,9 @@ def test_a_purely_lorentzian_phantom_is_reached_although_a_gaussian_part_is_expe
     rng = np.random.default_rng(7)
     noise = 1e-3 * (rng.standard_normal(axis.n_points) + 1j * rng.standard_normal(axis.n_points))
     clean = broadened(basis.fids[basis.names.index("Cr")], axis, lorentz_hz=3.0)
-    fit = fit_spectrum(Signal(10 * clean + noise, ("time",), axis), basis, SETTINGS)
+    # So strong a signal stands out of the noise for longer than one in a brain.
+    longer = SETTINGS.model_copy(update={"duration_s": 0.512})
+    fit = fit_spectrum(Signal(10 * clean + noise, ("time",), axis), basis, longer)
     assert fit.status == "converged"
     assert fit.weights("tCr") @ fit.amplitudes == pytest.approx(10.0, rel=1e-3)
     assert np.std(fit.residual) < 1.2 * fit.noise_sd

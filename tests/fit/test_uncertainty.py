@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mrspipe.fit.solver import at, curvature, minimise
-from mrspipe.fit.uncertainty import amplitude_covariance, prior_share
+from mrspipe.fit.uncertainty import n_determined, posterior_covariance, prior_share
 
 NAMES = ("NAA", "Cr", "PCr", "GPC", "Ins", "Glu", "Gln", "GABA")
 
@@ -15,9 +15,35 @@ def minimum(problem):
     return minimise(problem, at(problem, problem.theta_mean), free=everything, tolerance=1e-4, max_iterations=60)
 
 
+def test_what_the_data_determine_is_about_the_trace_of_the_hat_matrix(problem, minimum):
+    # Slow twin: every parameter explicit, those of the baseline, too; by how much the fit follows each point. What
+    # baseline and other parameters have in common is counted once there.
+    slopes = problem.model.derivative(minimum.theta, minimum.evaluation, minimum.amplitudes)
+    jacobian = np.hstack([minimum.columns, slopes.T, problem.base.functions])
+    full = jacobian.T @ jacobian
+    n_linear, n_theta = minimum.amplitudes.size, problem.theta_sd.size
+    full[:n_linear, :n_linear] += problem.amplitude_prior.gram
+    known = np.concatenate([problem.theta_sd**-2.0, problem.stiffness * problem.base.penalty])
+    rest = np.arange(n_linear, len(full))
+    full[rest, rest] += known
+    unit = 1 / np.sqrt(np.diag(full))
+    followed = jacobian * unit @ np.linalg.solve(full * np.outer(unit, unit), (jacobian * unit).T)
+    covariance = posterior_covariance(curvature(problem, minimum)[0])
+    assert np.trace(followed) < n_determined(problem, covariance) < 1.1 * np.trace(followed)
+    # A straight line counts twice; so does what no prior knows.
+    stiff = replace(problem, stiffness=1e12)
+    assert n_determined(stiff, np.zeros_like(covariance)) == pytest.approx(n_linear + n_theta + 2, abs=0.01)
+    # Without a covariance all parameters count.
+    unknown = np.full((n_linear + n_theta,) * 2, np.nan)
+    dimension = problem.base.effective_dimension(problem.stiffness)
+    assert n_determined(problem, unknown) == pytest.approx(n_linear + n_theta + dimension)
+
+
 def _shares(problem, solution):
     n = len(NAMES)
-    shares = prior_share(amplitude_covariance(problem, solution, n), problem.amplitude_prior.rows[:, :n])
+    shares = prior_share(
+        posterior_covariance(curvature(problem, solution)[0])[:n, :n], problem.amplitude_prior.rows[:, :n]
+    )
     return dict(zip(NAMES, shares, strict=True))
 
 
@@ -27,7 +53,7 @@ def test_the_share_of_a_prior_is_what_the_variance_gains_from_it(problem, minimu
     index, prior = NAMES.index(name), problem.amplitude_prior
     others = prior.rows[:, index] == 0
     without = replace(problem, amplitude_prior=replace(prior, rows=prior.rows[others], targets=prior.targets[others]))
-    with_prior, freed = (amplitude_covariance(one, minimum, len(NAMES))[index, index] for one in (problem, without))
+    with_prior, freed = (posterior_covariance(curvature(one, minimum)[0])[index, index] for one in (problem, without))
     assert _shares(problem, minimum)[name] == pytest.approx(1 - with_prior / freed, rel=1e-5)
 
 
@@ -106,7 +132,7 @@ def test_the_covariance_is_the_spread_of_samples_of_the_posterior(problem, minim
     squares = (values - values.mean()) ** 2
     # Standard error of the sampled variance: that of a mean of as many squares as the chain is worth.
     error = squares.std() / np.sqrt(_effective_size(squares))
-    expected = row @ amplitude_covariance(problem, minimum, len(NAMES)) @ row
+    expected = row @ posterior_covariance(curvature(problem, minimum)[0])[: len(NAMES), : len(NAMES)] @ row
     assert error < 0.05 * expected, "the chain is too short to tell"
     assert values.var() == pytest.approx(expected, abs=3 * error)
 
