@@ -2,7 +2,7 @@
 
 import numpy as np
 from scipy.linalg import LinAlgError
-from scipy.linalg.lapack import dposv
+from scipy.linalg.lapack import dposv, dpotrf, dpotri
 
 from mrspipe.core.arrays import FloatArray
 
@@ -34,10 +34,22 @@ def solve_and_measure(matrix: FloatArray, right: FloatArray) -> tuple[FloatArray
     return solved, 2.0 * float(np.log(np.diag(factor)).sum())
 
 
+def invert_definite(matrix: FloatArray) -> FloatArray:
+    """Inverse of a symmetric positive definite matrix, shape (n, n); errors as `solve_definite`."""
+    factor, info = dpotrf(matrix, lower=1)
+    half, _ = dpotri(factor, lower=1)
+    inverse = np.tril(half) + np.tril(half, -1).T
+    return _checked(inverse, info)
+
+
 def _solved(matrix: FloatArray, right: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Triangular factor of the matrix, the other triangle not touched, and the solution."""
     factor, solved, info = dposv(matrix, right, lower=1)
+    return factor, _checked(solved, info)
+
+
+def _checked(result: FloatArray, info: int) -> FloatArray:
     # NaN passes LAPACK without a word.
-    if info != 0 or not np.isfinite(solved).all():
+    if info != 0 or not np.isfinite(result).all():
         raise LinAlgError("The matrix is not positive definite.")
-    return factor, solved
+    return result

@@ -24,7 +24,7 @@ from mrspipe.core.errors import ConfigError
 from mrspipe.core.ratios import ratio_to_creatine
 from mrspipe.core.results import SUMS, FitResult
 from mrspipe.core.signal import Signal
-from mrspipe.fit.definite import solve_definite
+from mrspipe.fit.definite import invert_definite
 from mrspipe.fit.learning import LearnedMacromolecules
 from mrspipe.fit.macromolecules import spread
 from mrspipe.fit.priors import smooth_rows
@@ -257,7 +257,7 @@ def _posterior(spectra: Sequence[_Spectrum], free: IntArray, priors: JointPriors
         precision[block, block] += spectrum.information
         moment[block] += spectrum.moment
     scale = 1 / np.sqrt(np.diag(precision))
-    covariance = solve_definite(precision * np.outer(scale, scale), np.diag(scale)) * scale[:, None]
+    covariance = invert_definite(precision * np.outer(scale, scale)) * np.outer(scale, scale)
     return covariance @ moment, covariance
 
 

@@ -12,7 +12,7 @@ from scipy.linalg import LinAlgError
 
 from mrspipe.core.arrays import FloatArray, IntArray
 from mrspipe.fit.baseline import Spline
-from mrspipe.fit.definite import solve_definite
+from mrspipe.fit.definite import invert_definite, solve_definite
 from mrspipe.fit.model import Evaluation, SpectralModel
 from mrspipe.fit.priors import AmplitudePriors
 
@@ -272,7 +272,7 @@ def volume_slope(problem: Problem, solution: Solution, integrated: AmplitudePrio
     """
     prior, amplitudes = problem.amplitude_prior, solution.amplitudes
     over = prior if integrated is None else integrated
-    inverse = solve_definite(solution.gram + over.gram, np.eye(amplitudes.size))
+    inverse = invert_definite(solution.gram + over.gram)
     scale, share = float(prior.scale @ amplitudes), solve_definite(solution.gram + prior.gram, prior.scale)
     n = prior.n_relative
     n_known = n - float(np.einsum("ij,ji->", inverse[:n], over.gram[:, :n]))

@@ -405,23 +405,24 @@ def result_of(fitted: FittedSpectrum) -> FitResult:
     problem, solution, sigma = fitted.problem, fitted.solution, fitted.sigma
     prepared, roles, shown = task.prepared, task.prepared.roles, task.prepared.shown
     n_names = len(roles.metabolites)
-    parts = shown.evaluate(solution.theta).spectra.real * (solution.amplitudes * sigma)[:, None]
+    unit, amplitudes = shown.evaluate(solution.theta).spectra.real, solution.amplitudes * sigma
+    components, macromolecules = amplitudes[:n_names, None] * unit[:n_names], amplitudes[n_names:] @ unit[n_names:]
     smooth = problem.base.coefficients(problem.data - solution.spectrum, problem.stiffness)
     baseline = prepared.shown_functions @ (smooth * sigma)
     covariance = fitted.covariance[:n_names, :n_names]
     result = FitResult(
         names=roles.metabolites,
-        amplitudes=solution.amplitudes[:n_names] * sigma,
+        amplitudes=amplitudes[:n_names],
         covariance=covariance * sigma**2 * fitted.misfit**2,
         crlb_covariance=cramer_rao_bound(problem, solution, n_names) * sigma**2,
         prior_share=prior_share(covariance, problem.amplitude_prior.rows[:, :n_names]),
         nuisance=_nuisance(fitted),
         ppm=shown.ppm,
         data=referenced(fitted.signal, fitted.reference, shown),
-        fit=parts.sum(axis=0) + baseline,
+        fit=components.sum(axis=0) + macromolecules + baseline,
         baseline=baseline,
-        macromolecules=parts[n_names:].sum(axis=0),
-        components=parts[:n_names],
+        macromolecules=macromolecules,
+        components=components,
         noise_sd=sigma * math.sqrt(shown.grid.duration_s / prepared.grid.duration_s),
         proton_amplitude=task.basis.proton_amplitude,
         n_iterations=solution.n_iterations,

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.linalg import LinAlgError
 
 from mrspipe.core.arrays import FloatArray, IntArray
-from mrspipe.fit.definite import solve_definite
+from mrspipe.fit.definite import invert_definite, solve_definite
 from mrspipe.fit.nuisance import Nuisance
 from mrspipe.fit.priors import Roles, Scale, width_units
 from mrspipe.fit.solver import Problem, Solution
@@ -30,7 +30,7 @@ def posterior_covariance(hessian: FloatArray) -> FloatArray:
     # Amplitudes and Hz differ by many orders of magnitude: scale to a unit diagonal before factoring.
     scale = 1 / np.sqrt(np.maximum(np.diag(hessian), np.finfo(float).tiny))
     try:
-        return solve_definite(hessian * np.outer(scale, scale), np.diag(scale)) * scale[:, None]
+        return invert_definite(hessian * np.outer(scale, scale)) * np.outer(scale, scale)
     except LinAlgError:
         return np.full(hessian.shape, np.nan)
 

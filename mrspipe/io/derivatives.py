@@ -334,14 +334,14 @@ def _described(description: str | Mapping[str, Any]) -> dict[str, Any]:
 
 def _exact(content: Any) -> Any:
     """Make JSON keep infinity, which it has no number for; NaN becomes null."""
+    if isinstance(content, float):
+        return str(content) if math.isinf(content) else content
     if isinstance(content, np.ndarray):
         return content if np.isfinite(content).all() else _exact(content.tolist())
     if isinstance(content, Mapping):
         return {name: _exact(value) for name, value in content.items()}
     if isinstance(content, (list, tuple)):
         return [_exact(value) for value in content]
-    if isinstance(content, float) and math.isinf(content):
-        return str(content)
     return content
 
 

@@ -280,6 +280,9 @@ def plain(content: Any) -> Any:
     >>> plain({"b": np.array([1.0, np.nan]), 2: (True,)})
     {'b': [1.0, None], '2': [True]}
     """
+    # Most of what is written are numbers.
+    if isinstance(content, float):
+        return float(content) if math.isfinite(content) else None
     if isinstance(content, Mapping):
         return {str(key): plain(value) for key, value in content.items()}
     if isinstance(content, np.ndarray):
@@ -289,8 +292,6 @@ def plain(content: Any) -> Any:
         return [plain(value) for value in content]
     if isinstance(content, np.generic):
         return plain(content.item())
-    if isinstance(content, float):
-        return content if math.isfinite(content) else None
     if isinstance(content, Path):
         return content.as_posix()
     if is_dataclass(content) and not isinstance(content, type):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.linalg import LinAlgError
 
-from mrspipe.fit.definite import solve_and_measure, solve_definite
+from mrspipe.fit.definite import invert_definite, solve_and_measure, solve_definite
 
 
 @pytest.fixture
@@ -15,6 +15,12 @@ def matrix():
 def test_the_solution_solves_the_system_and_only_one_triangle_is_read(matrix, right):
     lower = np.tril(matrix) + np.triu(np.full_like(matrix, 1e3), 1)
     np.testing.assert_allclose(matrix @ solve_definite(lower, right), right, atol=1e-10)
+
+
+def test_the_inverse_is_symmetric_and_undoes_the_matrix(matrix):
+    inverse = invert_definite(np.tril(matrix) + np.triu(np.full_like(matrix, 1e3), 1))
+    np.testing.assert_allclose(matrix @ inverse, np.eye(12), atol=1e-10)
+    assert np.array_equal(inverse, inverse.T)
 
 
 def test_the_determinant_is_that_of_the_matrix(matrix):
@@ -35,6 +41,8 @@ def test_what_is_not_positive_definite_or_nan_is_refused(matrix, value):
     matrix[4, 4] = value
     with pytest.raises(LinAlgError):
         solve_definite(matrix, np.ones(12))
+    with pytest.raises(LinAlgError):
+        invert_definite(matrix)
 
 
 def test_a_right_side_with_nan_is_refused(matrix):
