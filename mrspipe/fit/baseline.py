@@ -6,6 +6,7 @@ Cubic P-spline (Eilers and Marx 1996, doi 10.1214/ss/1038425655) in the Demmler-
 ``sum 1 / (1 + k d)``. The stiffness ``k`` is chosen by restricted maximum likelihood (REML).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -73,7 +74,8 @@ class Spline:
 def spline(ppm: FloatArray, functions_per_ppm: float) -> Spline:
     """Build the baseline functions for equally spaced ``ppm``."""
     low, high = float(ppm[0]), float(ppm[-1])
-    n_intervals = max(4, round((high - low) * functions_per_ppm))
+    # Rounded up, so that where the bins of a range begin and end does not change the number.
+    n_intervals = max(4, math.ceil((high - low) * functions_per_ppm))
     step = (high - low) / n_intervals
     knots = low + step * np.arange(-3, n_intervals + 4)
     raw = BSpline.design_matrix(np.clip(ppm, low, high - 1e-9 * step), knots, 3).toarray()

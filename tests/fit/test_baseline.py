@@ -18,6 +18,13 @@ def test_the_functions_are_orthonormal(base):
     np.testing.assert_allclose(base.functions.T @ base.functions, np.eye(base.penalty.size), atol=1e-6)
 
 
+@pytest.mark.parametrize("spacing_ppm", np.linspace(0.0071, 0.0193, 7))
+def test_where_the_bins_of_a_range_lie_does_not_change_the_number_of_functions(spacing_ppm):
+    # Where the baseline is as flexible as it may be, one function less moved glutamate by a fifth.
+    bins = np.arange(0.0, 6.0, spacing_ppm)
+    assert spline(bins[(bins >= 0.2) & (bins <= 4.2)], 20.0).penalty.size == 83
+
+
 def test_straight_lines_are_free(base):
     for line in (np.ones_like(PPM), PPM):
         np.testing.assert_allclose(base.curve(line, 1e12), line, atol=1e-6)
