@@ -72,7 +72,8 @@ class FitResult:
         Shared parameters with the unit in the name: ``shift_hz``, ``phase0_deg``, ``phase1_deg_per_ppm``,
         ``lorentz_hz``, ``gauss_hz``, ``baseline_ed_per_ppm``; ``t2_contrast``: how much of the differences in T2 is
         seen in the line widths; ``shape_distance``: root mean square deviation from a Voigt line in units of what is
-        expected; ``misfit``: residual over noise without the points that were tamed, ``outlier_pct``: share of those.
+        expected; ``misfit``: residual over noise by degrees of freedom, at least 1, without the points that were tamed,
+        ``outlier_pct``: share of those.
     ppm : float array, shape (n_ppm,)
         Ascending.
     data, fit, baseline, macromolecules : float array, shape (n_ppm,)

@@ -6,7 +6,6 @@ Cubic P-spline (Eilers and Marx 1996, doi 10.1214/ss/1038425655) in the Demmler-
 ``sum 1 / (1 + k d)``. The stiffness ``k`` is chosen by restricted maximum likelihood (REML).
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -34,10 +33,15 @@ class Spline:
         Orthonormal columns.
     penalty : float array, shape (n_functions,)
         Ascending; zero for the straight lines.
+    knots : float array
+    mixing : float array, shape (n_functions, n_functions)
+        What turns B-splines on these knots into the functions.
     """
 
     functions: FloatArray
     penalty: FloatArray
+    knots: FloatArray
+    mixing: FloatArray
 
     def shrinkage(self, stiffness: float) -> FloatArray:
         """Share of each function that the data keep, shape (n_functions,): 1 / (1 + stiffness * penalty)."""
@@ -70,22 +74,29 @@ class Spline:
         """Smooth curve through ``values``, shape (n_ppm,)."""
         return np.asarray(self.functions @ self.coefficients(values, stiffness))
 
+    def functions_at(self, ppm: FloatArray) -> FloatArray:
+        """The functions at other places within the fitted range, shape (ppm.size, n_functions)."""
+        return np.asarray(_b_splines(ppm, self.knots) @ self.mixing)
 
-def spline(ppm: FloatArray, functions_per_ppm: float) -> Spline:
-    """Build the baseline functions for equally spaced ``ppm``."""
+
+def spline(ppm: FloatArray, n_intervals: int) -> Spline:
+    """Build the baseline functions for equally spaced ``ppm``: three more than there are intervals between knots."""
     low, high = float(ppm[0]), float(ppm[-1])
-    # Rounded up, so that where the bins of a range begin and end does not change the number.
-    n_intervals = max(4, math.ceil((high - low) * functions_per_ppm))
-    step = (high - low) / n_intervals
-    knots = low + step * np.arange(-3, n_intervals + 4)
-    raw = BSpline.design_matrix(np.clip(ppm, low, high - 1e-9 * step), knots, 3).toarray()
+    knots: FloatArray = low + (high - low) / n_intervals * np.arange(-3.0, n_intervals + 4)
+    raw = _b_splines(ppm, knots)
     differences = np.diff(np.eye(raw.shape[1]), 2, axis=0)
     gram = raw.T @ raw
     # Functions at the edges may see few bins; a small ridge keeps the Gram matrix invertible.
     penalty, vectors = eigh(differences.T @ differences, gram + 1e-9 * np.trace(gram) / len(gram) * np.eye(len(gram)))
-    functions = raw @ vectors
     penalty[:2] = 0.0
-    return Spline(functions / np.linalg.norm(functions, axis=0), np.maximum(penalty, 0.0))
+    mixing = np.asarray(vectors / np.linalg.norm(raw @ vectors, axis=0), dtype=np.float64)
+    return Spline(raw @ mixing, np.maximum(penalty, 0.0), knots, mixing)
+
+
+def _b_splines(ppm: FloatArray, knots: FloatArray) -> FloatArray:
+    """Cubic B-splines on equally spaced knots, shape (ppm.size, n_intervals + 3)."""
+    low, high, step = knots[3], knots[-4], knots[1] - knots[0]
+    return np.asarray(BSpline.design_matrix(np.clip(ppm, low, high - 1e-9 * step), knots, 3).toarray())
 
 
 def choose_stiffness(

@@ -5,7 +5,6 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from scipy.interpolate import CubicSpline
 
 from mrspipe.core.arrays import FloatArray
 from mrspipe.core.axis import SpectralAxis
@@ -20,6 +19,7 @@ from mrspipe.fit.settings import FitSettings
 from mrspipe.physics.constants import GAMMA_BAR_1H_HZ_PER_T
 
 _N_STIFFNESSES = 20
+_FEWEST_INTERVALS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,14 +95,15 @@ def _prepare(
     model = _model(grid, range_ppm, fitted, widths_hz)
     shown = _model(BandGrid.of(axis, shown_duration_s), (model.ppm[0], model.ppm[-1]), fitted, widths_hz)
     signals, smooth = model.basis_signals, model.smooth
-    base = spline(model.ppm, functions_per_ppm)
+    # From the range that was asked for: where its first and last bin lie shall not change the number of functions.
+    base = spline(model.ppm, max(_FEWEST_INTERVALS, round((range_ppm[1] - range_ppm[0]) * functions_per_ppm)))
     dimensions = np.geomspace(min(ed_range), max(ed_range), _N_STIFFNESSES)
     return Prepared(
         grid=grid,
         model=model,
         shown=shown,
         base=base,
-        shown_functions=CubicSpline(model.ppm, base.functions)(shown.ppm),
+        shown_functions=base.functions_at(shown.ppm),
         stiffnesses=np.array([base.stiffness_for(dimension) for dimension in dimensions]),
         roles=roles,
         generic_smooth=generic_mean(grid, smooth.signals),

@@ -18,8 +18,8 @@ from mrspipe.fit.priors import AmplitudePriors
 
 FARTHEST_SD = 5.0
 """No nonlinear parameter goes further from its expectation than this many of its standard deviations."""
-# With no more damping than this a step gains what Newton's would. The walk begins with it.
-_NEARLY_NEWTON = 1e-3
+# The walk begins with this damping. With more of it, a step that would gain little is short rather than near the end.
+_LITTLE_DAMPING = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,18 +188,17 @@ def curvature(problem: Problem, solution: Solution, free: IntArray | None = None
 def minimise(
     problem: Problem, solution: Solution, *, free: IntArray, tolerance: float, max_iterations: int
 ) -> Solution:
-    """Walk downhill from a solution until no more than ``tolerance`` can be gained.
+    """Walk downhill until the next step would gain, or the last one gained, less than ``tolerance``.
 
-    What a Newton step would gain is known before it is taken. One that is not worth its price is left to what follows:
-    `balanced` begins with it.
+    What a step would gain is known before it is taken. What is left, `balanced` makes up for without damping.
     """
-    damping = _NEARLY_NEWTON
+    damping = _LITTLE_DAMPING
     for iteration in range(1, max_iterations + 1):
         hessian, descent = curvature(problem, solution, free)
         gain = 0.0
         while damping < 1e8:
             step = _damped_step(hessian, descent, free.size, damping)
-            if damping <= _NEARLY_NEWTON and step is not None and step @ descent < tolerance:
+            if damping <= _LITTLE_DAMPING and step is not None and step @ descent < tolerance:
                 break
             trial = _moved(problem, solution, free, step) if step is not None else None
             gain = solution.objective - trial.objective if trial is not None else -np.inf

@@ -119,16 +119,16 @@ class FittedSpectrum:
         return posterior_covariance(self.hessian)
 
     @cached_property
-    def residual_ratio(self) -> float:
+    def unexplained(self) -> float:
         """Residual in units of the noise, with the degrees of freedom that the parameters leave: about 1 for noise."""
         residual = _residual(self.problem, self.solution, self.problem.data)
-        n_left = residual.size - n_determined(self.problem, self.covariance)
+        n_left = residual.size - n_determined(self.problem, self.solution, self.covariance)
         return float(np.linalg.norm(residual)) / math.sqrt(max(n_left, 1.0))
 
     @property
     def misfit(self) -> float:
         """Residual in units of the noise, at least 1: what the model misses widens the standard errors."""
-        return max(1.0, self.residual_ratio)
+        return max(1.0, self.unexplained)
 
 
 def fit_spectrum(
@@ -224,9 +224,8 @@ def _task(signal: Signal, basis: BasisSet, settings: FitSettings, learned: Learn
 
 
 def _fit(signal: Signal, task: FitTask, stages: tuple[tuple[float, float], ...] = _STAGES) -> FittedSpectrum:
-    shown, model = task.prepared.shown, task.prepared.model
-    # Seen in more points than are fitted: the noise is white.
-    sigma = noise_sd(signal, shown.grid) * math.sqrt(model.grid.duration_s / shown.grid.duration_s)
+    model = task.prepared.model
+    sigma = noise_sd(signal, model.grid)
     reference = _reference(signal, task)
     data = referenced(signal, reference, model) / sigma
     problem, solution, scale = staged_fit(data, reference.amplitude / sigma, task, stages)
@@ -423,7 +422,7 @@ def result_of(fitted: FittedSpectrum) -> FitResult:
         baseline=baseline,
         macromolecules=macromolecules,
         components=components,
-        noise_sd=sigma * math.sqrt(shown.grid.duration_s / prepared.grid.duration_s),
+        noise_sd=noise_sd(fitted.signal, shown.grid),
         proton_amplitude=task.basis.proton_amplitude,
         n_iterations=solution.n_iterations,
         macromolecule_model=_macromolecule_model(task),

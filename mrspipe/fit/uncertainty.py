@@ -35,24 +35,29 @@ def posterior_covariance(hessian: FloatArray) -> FloatArray:
         return np.full(hessian.shape, np.nan)
 
 
-def n_determined(problem: Problem, covariance: FloatArray) -> float:
-    """Number of parameters that the data determine, those of the baseline among them.
+def n_determined(problem: Problem, solution: Solution, covariance: FloatArray) -> float:
+    """Number of parameters that the data determine, those of the baseline among them: the trace of the hat matrix.
 
-    ``n - tr(C P)`` with the posterior covariance ``C`` of amplitudes and nonlinear parameters and the precision ``P``
-    of their priors, plus the effective dimension of the baseline. The trace of the hat matrix is smaller by a few
-    percent, because what baseline and broad signals have in common is in both parts here.
+    With ``J`` the slopes of all parameters but the baseline's, ``C`` their posterior covariance, and the baseline
+    ``S = B K B'``, the fit follows the data by ``S + (1 - S) J C J' (1 - S)``. Its trace is the effective dimension of
+    the baseline, and ``n - tr(C P) - tr(C J' S (1 - S) J)`` with the precision ``P`` of the priors.
 
     Parameters
     ----------
     problem : Problem
+    solution : Solution
     covariance : float array, shape (n, n)
         Of `posterior_covariance`; where it is not finite, all parameters count.
     """
-    n_linear = len(covariance) - problem.theta_sd.size
+    n_linear, dimension = solution.amplitudes.size, problem.base.effective_dimension(problem.stiffness)
+    if not np.isfinite(covariance).all():
+        return dimension + len(covariance)
+    slopes = problem.model.derivative(solution.theta, solution.evaluation, solution.amplitudes)
+    projected = np.hstack([solution.linear.projected, problem.base.projected(slopes.T)])
     of_amplitudes = np.sum(covariance[:n_linear, :n_linear] * problem.amplitude_prior.gram)
-    known = float(of_amplitudes + np.diag(covariance)[n_linear:] @ problem.theta_sd**-2.0)
-    baseline = problem.base.effective_dimension(problem.stiffness)
-    return baseline + len(covariance) - (known if np.isfinite(known) else 0.0)
+    known = of_amplitudes + np.diag(covariance)[n_linear:] @ problem.theta_sd**-2.0
+    common = np.sum((projected @ covariance) * projected, axis=1) @ (problem.bent * (1 - problem.bent))
+    return float(dimension + len(covariance) - known - common)
 
 
 def prior_share(covariance: FloatArray, rows: FloatArray) -> FloatArray:

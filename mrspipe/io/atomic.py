@@ -98,7 +98,7 @@ def _begun(path: Path) -> tuple[int, str]:
     ending = "".join(path.suffixes[-2:])
     try:
         return tempfile.mkstemp(prefix=_UNFINISHED, suffix=ending, dir=path.parent)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         path.parent.mkdir(parents=True, exist_ok=True)
         return tempfile.mkstemp(prefix=_UNFINISHED, suffix=ending, dir=path.parent)
 

@@ -11,18 +11,24 @@ NO_PRIOR = AmplitudePriors(rows=np.zeros((0, 1)), targets=np.zeros(0), scale=np.
 
 @pytest.fixture(scope="module")
 def base():
-    return spline(PPM, 15.0)
+    return spline(PPM, 60)
 
 
 def test_the_functions_are_orthonormal(base):
     np.testing.assert_allclose(base.functions.T @ base.functions, np.eye(base.penalty.size), atol=1e-6)
 
 
-@pytest.mark.parametrize("spacing_ppm", np.linspace(0.0071, 0.0193, 7))
-def test_where_the_bins_of_a_range_lie_does_not_change_the_number_of_functions(spacing_ppm):
-    # Where the baseline is as flexible as it may be, one function less moved glutamate by a fifth.
-    bins = np.arange(0.0, 6.0, spacing_ppm)
-    assert spline(bins[(bins >= 0.2) & (bins <= 4.2)], 20.0).penalty.size == 83
+def test_between_the_bins_the_functions_are_the_same_curves(base):
+    # Every other bin of a finer axis: B-splines of the same knots, at all of its bins.
+    between = np.linspace(PPM[0], PPM[-1], 2 * PPM.size - 1)
+    fine = base.functions_at(between)
+    np.testing.assert_allclose(fine[::2], base.functions, atol=1e-12)
+    step = between[1] - between[0]
+    # A cubic spline bends linearly between its knots: its fourth difference is zero but at them, where it is bounded.
+    knots = np.abs(between[2:-2, None] - base.knots).min(axis=1) < 2 * step + 1e-12
+    fourth = np.abs(np.diff(fine[:, :20], 4, axis=0))
+    assert fourth[~knots].max() < 1e-9
+    assert fourth[knots].max() > 1e-6
 
 
 def test_straight_lines_are_free(base):

@@ -1,6 +1,8 @@
 """Hostile or broken surroundings: each ends in one line that says what happened, and nothing outside is written."""
 
+import errno
 import gzip
+import os
 import shutil
 import struct
 import subprocess
@@ -68,6 +70,24 @@ def test_a_full_disk_leaves_the_old_file(small_disk):
         atomic_write_text(small_disk / "x", "new" * 200_000)
     assert (small_disk / "x").read_text() == "old"
     assert list(small_disk.iterdir()) == [small_disk / "x"]
+
+
+def test_an_error_while_a_file_takes_its_place_leaves_the_old_one(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    atomic_write_text(tmp_path / "x", "old")
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        atomic_write_text(tmp_path / "x", "new")
+    assert (tmp_path / "x").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [tmp_path / "x"]
+
+
+def test_a_file_where_a_folder_should_be_is_named(tmp_path):
+    (tmp_path / "x").write_text("a file")
+    with pytest.raises(OSError, match="/x'"):
+        atomic_write_text(tmp_path / "x" / "y", "new")
 
 
 def test_an_output_folder_that_cannot_be_written_is_one_line(monkeypatch, capsys, study, small_disk):
