@@ -48,12 +48,13 @@ def test_later_points_of_the_fid_hold_next_to_nothing(basis):
     for seed in range(3):
         signal = make_signal(basis, noise=0.3, seed=seed)
         short, long = (fit_spectrum(signal, basis, settings) for settings in (SETTINGS, longer))
-        # Relative to the noise, which is known to a few percent only.
+        # Relative to the noise, which is known to 5 % only: priors of the macromolecules then count a little more or
+        # less, by no more than half of that.
         bounds = [
             np.sqrt(np.diag(fit.crlb_covariance) * seconds) / noise_sd(signal, BandGrid.of(signal.axis, seconds))
             for fit, seconds in ((short, 0.256), (long, 0.512))
         ]
-        np.testing.assert_allclose(bounds[0], bounds[1], rtol=0.01)
+        np.testing.assert_allclose(bounds[0], bounds[1], rtol=0.025)
         assert (np.abs(short.amplitudes - long.amplitudes) < 0.2 * np.sqrt(np.diag(long.covariance))).all()
 
 
