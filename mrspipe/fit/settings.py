@@ -117,9 +117,9 @@ class FitSettings(Settings):
     """Macromolecules: a measured entry of the basis set with smooth deviations (basis), a smooth shape around the known
     resonances (parametrised), that shape learned from all spectra of the study (study), or basis where the basis set
     has one and else parametrised (auto)."""
-    duration_s: Positive = 0.256
+    duration_s: Positive = 0.35
     """Part of the FID that is fitted, in s; later points hold next to nothing but noise in vivo. Lines narrower than
-    4 Hz, as in phantoms, last longer: 0.5 to 1 s."""
+    3 Hz, as in phantoms, last longer: 0.5 to 1 s."""
     shown_duration_s: Positive = 0.512
     """Part of the FID whose spectrum is shown and written, and whose noise the SNR is relative to, in s."""
     max_shift_ppm: Positive = 0.4
