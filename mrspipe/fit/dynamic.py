@@ -25,11 +25,12 @@ from mrspipe.core.ratios import ratio_to_creatine
 from mrspipe.core.results import SUMS, FitResult
 from mrspipe.core.signal import Signal
 from mrspipe.fit.definite import invert_definite
+from mrspipe.fit.fitted import FittedSpectrum, result_of
 from mrspipe.fit.learning import LearnedMacromolecules
 from mrspipe.fit.macromolecules import spread
 from mrspipe.fit.priors import smooth_rows
 from mrspipe.fit.settings import FitSettings, JointPriors
-from mrspipe.fit.spectrum import FittedSpectrum, fit_point, result_of
+from mrspipe.fit.spectrum import fit_point
 
 # Amplitudes of the subject are left to the data: SD of a flat prior, relative to tCr.
 _FLAT = 30.0

@@ -24,7 +24,8 @@ from mrspipe.core.errors import AnalysisError
 from mrspipe.core.operators import phased, shifted
 from mrspipe.core.results import Recovery
 from mrspipe.core.signal import Signal
-from mrspipe.fit.spectrum import FittedSpectrum, fit_again
+from mrspipe.fit.fitted import FittedSpectrum
+from mrspipe.fit.spectrum import fit_again
 
 # A slope, an offset and one point more, so that the scatter around the line can be measured.
 _FEWEST_POINTS = 3

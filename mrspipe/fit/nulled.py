@@ -12,13 +12,14 @@ import numpy as np
 from mrspipe.core.basis_set import BasisSet
 from mrspipe.core.errors import AnalysisError, ConfigError
 from mrspipe.core.signal import Signal
+from mrspipe.fit.fitted import FitTask
 from mrspipe.fit.macromolecules import grid_fid
 from mrspipe.fit.model import gaussian_decay
 from mrspipe.fit.nuisance import Nuisance
 from mrspipe.fit.prepare import prepare
-from mrspipe.fit.reference import matched, noise_sd
+from mrspipe.fit.reference import matched, noise_sd, referenced
 from mrspipe.fit.settings import FitSettings, RatioPrior
-from mrspipe.fit.spectrum import FitTask, proton_amplitude, referenced, staged_fit
+from mrspipe.fit.spectrum import proton_amplitude, staged_fit
 
 NAME = "Mac"
 """Of the entry."""

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.fft import fft, next_fast_len
 
-from mrspipe.core.arrays import ComplexArray
+from mrspipe.core.arrays import ComplexArray, FloatArray
 from mrspipe.core.errors import AnalysisError
+from mrspipe.core.operators import phased, shifted
 from mrspipe.core.signal import Signal
 from mrspipe.fit.grid import BandGrid
+from mrspipe.fit.model import SpectralModel
 
 # A typical brain at short echo time, relative to tCr; the strong singlets decide. Assumed.
 _TYPICAL = {
@@ -96,3 +98,9 @@ def matched(data: ComplexArray, template: ComplexArray, grid: BandGrid, max_shif
     best = int(np.argmax(modulus))
     energy = float(np.sum(np.abs(template) ** 2))
     return Reference(float(shift[best]), float(np.angle(correlation[best])), float(modulus[best]) / energy)
+
+
+def referenced(signal: Signal, reference: Reference, model: SpectralModel) -> FloatArray:
+    """Real spectrum on the model's bins after shift and phase of the reference are taken out."""
+    fid = phased(shifted(signal.fid, signal.axis, -reference.shift_hz), -reference.phase_rad)
+    return model.grid.spectra(fid, signal.axis)[model.window].real

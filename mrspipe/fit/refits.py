@@ -17,9 +17,10 @@ from mrspipe.core.basis_set import BasisSet
 from mrspipe.core.errors import MrspipeError
 from mrspipe.core.results import FitResult
 from mrspipe.core.signal import ProcessingStep, Signal
+from mrspipe.fit.fitted import GENERIC_MODEL
 from mrspipe.fit.learning import LearnedMacromolecules
 from mrspipe.fit.settings import FitSettings
-from mrspipe.fit.spectrum import GENERIC_MODEL, fit_spectrum
+from mrspipe.fit.spectrum import fit_spectrum
 
 # The stiffer baseline has this part of the effective dimension that was found.
 _STIFFER = 0.5

@@ -55,7 +55,7 @@ class Problem:
         return low, self.theta_mean + reach
 
     @cached_property
-    def bent(self) -> FloatArray:
+    def shrinkage(self) -> FloatArray:
         """Share of each of the baseline's functions that the baseline takes, shape (n_functions,)."""
         return self.base.shrinkage(self.stiffness)
 
@@ -72,11 +72,11 @@ class Problem:
 
     def inner(self, left: "Columns", right: "Columns") -> FloatArray:
         """``left' W right`` with the baseline eliminated."""
-        return np.asarray(left.values.T @ right.values - (left.projected.T * self.bent) @ right.projected)
+        return np.asarray(left.values.T @ right.values - (left.projected.T * self.shrinkage) @ right.projected)
 
     def weighted(self, columns: "Columns", factors: FloatArray) -> FloatArray:
         """``W columns @ factors`` with the weights of `inner`."""
-        baseline = self.base.functions @ (self.bent * (columns.projected @ factors).T).T
+        baseline = self.base.functions @ (self.shrinkage * (columns.projected @ factors).T).T
         return np.asarray(columns.values @ factors - baseline)
 
     def columns(self, values: FloatArray) -> "Columns":
@@ -311,3 +311,10 @@ def _moved(problem: Problem, solution: Solution, free: IntArray, step: FloatArra
         return at(problem, np.clip(theta, *problem.limits))
     except LinAlgError:
         return None
+
+
+def residual_of(problem: Problem, solution: Solution, data: FloatArray) -> FloatArray:
+    """What model and baseline leave of ``data``, the baseline that of the fit."""
+    without_baseline = problem.data - solution.spectrum
+    baseline = problem.base.curve(without_baseline, problem.stiffness)
+    return data - solution.spectrum - baseline

@@ -1,41 +1,28 @@
 """Fit one spectrum: reference, coarse fit, baseline stiffness, full fit, uncertainty."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 
 import numpy as np
 
 from mrspipe.core.arrays import FloatArray, IntArray
 from mrspipe.core.basis_set import BasisSet
 from mrspipe.core.errors import AnalysisError, ConfigError
-from mrspipe.core.operators import phased, shifted
 from mrspipe.core.results import FitResult
 from mrspipe.core.signal import Signal
-from mrspipe.fit.advice import advice_for, status_of
 from mrspipe.fit.baseline import choose_stiffness
+from mrspipe.fit.fitted import FitTask, FittedSpectrum, result_of
 from mrspipe.fit.learning import LearnedMacromolecules, MacromoleculePosterior, of_one_study
-from mrspipe.fit.limits import RELATIVE_WIDTHS, stopped
+from mrspipe.fit.limits import RELATIVE_WIDTHS
 from mrspipe.fit.macromolecules import SmoothShape, spread
-from mrspipe.fit.model import SpectralModel
 from mrspipe.fit.nuisance import Nuisance
-from mrspipe.fit.prepare import Prepared, prepare
+from mrspipe.fit.prepare import prepare
 from mrspipe.fit.priors import AmplitudePriors, Scale, amplitude_priors, theta_priors
-from mrspipe.fit.reference import Reference, find_reference, noise_sd
+from mrspipe.fit.reference import Reference, find_reference, noise_sd, referenced
 from mrspipe.fit.settings import FitSettings
-from mrspipe.fit.solver import Problem, Solution, at, at_same_place, balanced, curvature, minimise
-from mrspipe.fit.uncertainty import (
-    cramer_rao_bound,
-    n_determined,
-    nuisance_likelihood,
-    posterior_covariance,
-    prior_share,
-)
+from mrspipe.fit.solver import Problem, Solution, at, at_same_place, balanced, minimise, residual_of
+from mrspipe.fit.uncertainty import nuisance_likelihood
 from mrspipe.physics.lineshapes import voigt_fwhm
-
-GENERIC_MODEL = "smooth shape"
-"""Name of the macromolecule model that no study taught and no basis set brought."""
 
 # Stiffness of the baseline in the coarse fit, and the parameters that it moves.
 _COARSE_ED_PER_PPM = 3.0
@@ -55,80 +42,6 @@ _STAGES = ((_COARSER, 0.2), (1.0, 0.05))
 # A basis set of another field has other couplings in ppm; of another echo time, other multiplets.
 _LARGEST_FIELD_DIFFERENCE = 0.02
 _LARGEST_ECHO_TIME_DIFFERENCE_S = 0.001
-
-
-@dataclass(frozen=True, eq=False)
-class FitTask:
-    """What is the same for all spectra of a study.
-
-    Parameters
-    ----------
-    basis : BasisSet
-    prepared : Prepared
-    settings : FitSettings
-    generic, nuisance : Nuisance
-        The nuisance model, generic and used.
-    integrated : Nuisance, optional
-        What amplitudes are integrated over in the step to the average line shape; by default the one used.
-    """
-
-    basis: BasisSet
-    prepared: Prepared
-    settings: FitSettings
-    generic: Nuisance
-    nuisance: Nuisance
-    integrated: Nuisance | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class FittedSpectrum:
-    """A spectrum's best point and what it is relative to.
-
-    Parameters
-    ----------
-    signal : Signal
-    task : FitTask
-    problem : Problem
-        In units of the noise; its data are those that the fit saw, outliers tamed.
-    data : float array, shape (n_ppm,)
-        As measured, in units of the noise.
-    solution : Solution
-    scale : Scale
-    reference : Reference
-    sigma : float
-        Standard deviation of the noise.
-    """
-
-    signal: Signal
-    task: FitTask
-    problem: Problem
-    data: FloatArray
-    solution: Solution
-    scale: Scale
-    reference: Reference
-    sigma: float
-
-    @cached_property
-    def hessian(self) -> FloatArray:
-        """Half the Hessian of the objective, amplitudes before nonlinear parameters."""
-        return curvature(self.problem, self.solution)[0]
-
-    @cached_property
-    def covariance(self) -> FloatArray:
-        """Posterior covariance of amplitudes and nonlinear parameters for the noise alone."""
-        return posterior_covariance(self.hessian)
-
-    @cached_property
-    def unexplained(self) -> float:
-        """Residual in units of the noise, with the degrees of freedom that the parameters leave: about 1 for noise."""
-        residual = _residual(self.problem, self.solution, self.problem.data)
-        n_left = residual.size - n_determined(self.problem, self.solution, self.covariance)
-        return float(np.linalg.norm(residual)) / math.sqrt(max(n_left, 1.0))
-
-    @property
-    def misfit(self) -> float:
-        """Residual in units of the noise, at least 1: what the model misses widens the standard errors."""
-        return max(1.0, self.unexplained)
 
 
 def fit_spectrum(
@@ -262,12 +175,6 @@ def _reference(signal: Signal, task: FitTask) -> Reference:
     return reference
 
 
-def referenced(signal: Signal, reference: Reference, model: SpectralModel) -> FloatArray:
-    """Real spectrum on the model's bins after shift and phase of the reference are taken out."""
-    fid = phased(shifted(signal.fid, signal.axis, -reference.shift_hz), -reference.phase_rad)
-    return model.grid.spectra(fid, signal.axis)[model.window].real
-
-
 def staged_fit(
     data: FloatArray, amplitude: float, task: FitTask, stages: tuple[tuple[float, float], ...] = _STAGES
 ) -> tuple[Problem, Solution, Scale]:
@@ -334,7 +241,7 @@ def _tamed(data: FloatArray, problem: Problem, solution: Solution, part: float) 
     the model knows. Near a metabolite's line, ``part`` of it is never too far, because early stages have not found the
     line shape yet.
     """
-    residual = _residual(problem, solution, data)
+    residual = residual_of(problem, solution, data)
     spread = 1.4826 * float(np.median(np.abs(residual)))
     n_basis = problem.model.layout.n_basis
     metabolites = np.abs(solution.amplitudes[:n_basis] @ solution.evaluation.spectra[:n_basis])
@@ -396,69 +303,3 @@ def _scale_of(solution: Solution, before: Scale, task: FitTask) -> Scale:
         common if common > 0.1 * before.macromolecules else before.macromolecules,
         before.width,
     )
-
-
-def result_of(fitted: FittedSpectrum) -> FitResult:
-    """Amplitudes, covariances, curves and advice of a fitted spectrum."""
-    task = fitted.task
-    problem, solution, sigma = fitted.problem, fitted.solution, fitted.sigma
-    prepared, roles, shown = task.prepared, task.prepared.roles, task.prepared.shown
-    n_names = len(roles.metabolites)
-    unit, amplitudes = shown.evaluate(solution.theta).spectra.real, solution.amplitudes * sigma
-    components, macromolecules = amplitudes[:n_names, None] * unit[:n_names], amplitudes[n_names:] @ unit[n_names:]
-    smooth = problem.base.coefficients(problem.data - solution.spectrum, problem.stiffness)
-    baseline = prepared.shown_functions @ (smooth * sigma)
-    covariance = fitted.covariance[:n_names, :n_names]
-    result = FitResult(
-        names=roles.metabolites,
-        amplitudes=amplitudes[:n_names],
-        covariance=covariance * sigma**2 * fitted.misfit**2,
-        crlb_covariance=cramer_rao_bound(problem, solution, n_names) * sigma**2,
-        prior_share=prior_share(covariance, problem.amplitude_prior.rows[:, :n_names]),
-        nuisance=_nuisance(fitted),
-        ppm=shown.ppm,
-        data=referenced(fitted.signal, fitted.reference, shown),
-        fit=components.sum(axis=0) + macromolecules + baseline,
-        baseline=baseline,
-        macromolecules=macromolecules,
-        components=components,
-        noise_sd=noise_sd(fitted.signal, shown.grid),
-        proton_amplitude=task.basis.proton_amplitude,
-        n_iterations=solution.n_iterations,
-        macromolecule_model=_macromolecule_model(task),
-        at_limit=stopped(problem, solution.theta, prepared, fitted.scale.width),
-    )
-    result = replace(result, status=status_of(result, converged=solution.converged))
-    return replace(result, advice=advice_for(result))
-
-
-def _macromolecule_model(task: FitTask) -> str:
-    if task.prepared.roles.measured_mm:
-        return "measured shape with deviations"
-    return GENERIC_MODEL if task.nuisance is task.generic else "study-learned smooth shape"
-
-
-def _residual(problem: Problem, solution: Solution, data: FloatArray) -> FloatArray:
-    """What model and baseline leave of ``data``, the baseline that of the fit."""
-    without_baseline = problem.data - solution.spectrum
-    baseline = problem.base.curve(without_baseline, problem.stiffness)
-    return data - solution.spectrum - baseline
-
-
-def _nuisance(fitted: FittedSpectrum) -> Mapping[str, float]:
-    problem, theta = fitted.problem, fitted.solution.theta
-    layout = problem.model.layout
-    width_ppm = problem.model.ppm[-1] - problem.model.ppm[0]
-    phase = np.rad2deg(fitted.reference.phase_rad + theta[layout.PHASE0])
-    return {
-        "shift_hz": float(fitted.reference.shift_hz + theta[layout.SHIFT]),
-        "phase0_deg": float((phase + 180) % 360 - 180),
-        "phase1_deg_per_ppm": float(np.rad2deg(theta[layout.PHASE1])),
-        "lorentz_hz": float(theta[layout.LORENTZ] + fitted.task.basis.linewidth_hz),
-        "gauss_hz": float(np.sqrt(max(theta[layout.GAUSS], 0.0))),
-        "t2_contrast": float(theta[layout.T2]),
-        "shape_distance": float(np.sqrt(np.mean((theta[layout.SHAPE] / problem.theta_sd[layout.SHAPE]) ** 2))),
-        "baseline_ed_per_ppm": float(problem.base.effective_dimension(problem.stiffness) / width_ppm),
-        "misfit": fitted.misfit,
-        "outlier_pct": float(100 * np.mean(np.abs(fitted.data - problem.data) > 1e-9)),
-    }

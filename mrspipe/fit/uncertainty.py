@@ -56,7 +56,7 @@ def n_determined(problem: Problem, solution: Solution, covariance: FloatArray) -
     projected = np.hstack([solution.linear.projected, problem.base.projected(slopes.T)])
     of_amplitudes = np.sum(covariance[:n_linear, :n_linear] * problem.amplitude_prior.gram)
     known = of_amplitudes + np.diag(covariance)[n_linear:] @ problem.theta_sd**-2.0
-    common = np.sum((projected @ covariance) * projected, axis=1) @ (problem.bent * (1 - problem.bent))
+    common = np.sum((projected @ covariance) * projected, axis=1) @ (problem.shrinkage * (1 - problem.shrinkage))
     return float(dimension + len(covariance) - known - common)
 
 

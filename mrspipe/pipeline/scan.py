@@ -16,9 +16,10 @@ from mrspipe.core.results import Failure, TissueFractions
 from mrspipe.core.scan_result import ScanResult
 from mrspipe.core.signal import Scan, ScanKey
 from mrspipe.core.volume import Volume
+from mrspipe.fit.fitted import result_of
 from mrspipe.fit.injection import recover
 from mrspipe.fit.learning import LearnedMacromolecules
-from mrspipe.fit.spectrum import fit_point, result_of
+from mrspipe.fit.spectrum import fit_point
 from mrspipe.io.atomic import atomic_write_text
 from mrspipe.io.bids import ScanFiles, read_scan
 from mrspipe.io.derivatives import write_scan

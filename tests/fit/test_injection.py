@@ -7,9 +7,11 @@ from brain_like import TRUTH, make_signal
 from mrspipe.core.axis import SpectralAxis
 from mrspipe.core.basis_set import BasisSet
 from mrspipe.core.signal import Signal
+from mrspipe.fit.fitted import result_of
 from mrspipe.fit.injection import recover, straight_line, unit_fid
+from mrspipe.fit.reference import referenced
 from mrspipe.fit.settings import FitPriors, FitSettings, RatioPrior
-from mrspipe.fit.spectrum import fit_again, fit_point, referenced, result_of
+from mrspipe.fit.spectrum import fit_again, fit_point
 
 # The lines of these spectra are equally broad for all metabolites.
 SETTINGS = FitSettings(priors=FitPriors(t2_contrast=RatioPrior(mean=0.0, sd=0.3)))
