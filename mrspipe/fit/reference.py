@@ -41,7 +41,7 @@ def noise_sd(signal: Signal, grid: BandGrid) -> float:
     if differences.size < 20:
         raise AnalysisError(
             f"Only {differences.size} signal-free points lie above 8.5 or below -2.0 ppm: the noise is unknown.",
-            cure="Use data with a spectral width of at least 12 ppm.",
+            cure="Use data with a spectral width of at least 12 ppm, and at least 0.1 s of them (fit.duration_s).",
             code="noise",
         )
     sd = float(np.sqrt(np.mean(np.concatenate([differences.real, differences.imag]) ** 2) / 2))
