@@ -72,28 +72,12 @@ def write_table(
 def _lines(columns: Sequence[Any]) -> list[str]:
     """The rows as text."""
     if not columns or not all(getattr(column, "dtype", None) == np.float64 for column in columns):
-        cells = [_formatted(column) for column in columns]
+        cells = [[format_cell(value) for value in column] for column in columns]
         return ["\t".join(row) for row in zip(*cells, strict=True)]
     # Numbers alone, as `format_cell` writes them, a whole row at a time.
     form = "\t".join([_NUMBER_FORMAT] * len(columns))
     lines = [form % tuple(row) for row in (np.column_stack(columns) + 0.0).tolist()]
     return [line.replace("nan", MISSING) for line in lines]
-
-
-def _formatted(column: Iterable[Any]) -> list[str]:
-    """The cells of a column; most of them repeat (names, units, what is missing) or are plain numbers."""
-    known: dict[Any, str] = {}
-    cells = []
-    for value in column:
-        if type(value) is float:
-            cells.append(MISSING if value != value else _NUMBER_FORMAT % (value + 0.0))
-        elif type(value) is str:
-            if value not in known:
-                known[value] = format_cell(value)
-            cells.append(known[value])
-        else:
-            cells.append(format_cell(value))
-    return cells
 
 
 def table_of(rows: Sequence[Mapping[str, Any]], columns: Iterable[str]) -> dict[str, list[Any]]:
@@ -120,13 +104,13 @@ def format_cell(value: object) -> str:
     >>> [format_cell(value) for value in (1 / 3, 2, True, float("nan"), None, "sub-01")]
     ['0.3333333333', '2', 'true', 'n/a', 'n/a', 'sub-01']
     """
+    if isinstance(value, (float, np.floating)):
+        # Adding zero turns -0.0 into 0.0: one number, one spelling.
+        return MISSING if math.isnan(value) else _NUMBER_FORMAT % (value + 0.0)
     if isinstance(value, (bool, np.bool_)):
         return "true" if value else "false"
     if isinstance(value, (int, np.integer)):
         return str(int(value))
-    if isinstance(value, (float, np.floating)):
-        # Adding zero turns -0.0 into 0.0: one number, one spelling.
-        return MISSING if math.isnan(value) else _NUMBER_FORMAT % (value + 0.0)
     text = " ".join(str(value).split()) if _is_text(value) else ""
     return text or MISSING
 
