@@ -206,15 +206,17 @@ class Cluster:
         ------
         TimeoutError
             It runs again, because its worker went away with the result.
+        InputError
+            Code ``cluster``: the scheduler went away.
         """
-        from distributed import KilledWorker
+        from distributed import CancelledError, KilledWorker
 
-        if future.status in {"cancelled", "lost"}:
-            raise self._broken("went away", "Run")
         try:
             return (future.result(timeout=_LOOK_S),)
         except KilledWorker:
             return ()
+        except CancelledError as error:
+            raise self._broken("went away", "Run") from error
 
     def _broken(self, what: str, cure: str) -> InputError:
         return InputError(

@@ -57,7 +57,7 @@ def dask(*words):
 
 @pytest.fixture
 def scheduler(tmp_path):
-    """Address of a scheduler with two workers, and the processes of these."""
+    """Address of a scheduler with two workers, and the processes: workers first, then the scheduler."""
     note = tmp_path / "scheduler.json"
     started = [dask("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(note))]
     options = ("--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", "--no-dashboard")
@@ -66,7 +66,7 @@ def scheduler(tmp_path):
     deadline = time.monotonic() + 60
     while not note.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
-    yield json.loads(note.read_text())["address"], started[1:]
+    yield json.loads(note.read_text())["address"], [*started[1:], started[0]]
     for process in started:
         process.kill()
         process.wait(timeout=30)
@@ -113,13 +113,36 @@ def test_workers_that_dask_does_not_restart_are_replaced(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_a_result_that_its_worker_takes_along_before_it_is_read_is_made_again(scheduler):
+    from distributed import Client
+
+    address, workers = scheduler
+    seen = []
+
+    def kill_one_when_all_is_done(result):
+        seen.append(result)
+        if len(seen) == 1:
+            with Client(address, set_as_default=False) as looking:
+                while any(looking.processing().values()):
+                    time.sleep(0.05)
+                workers[0].kill()
+                while len(looking.nthreads()) > 1:
+                    time.sleep(0.02)
+
+    with Workers(EngineSettings(engine="dask", dask_address=address)) as pool:
+        jobs = range(8)
+        assert pool.run(slow_square, jobs, lost=negative, done=kill_one_when_all_is_done) == [n * n for n in jobs]
+    assert sorted(seen) == [n * n for n in jobs]
+
+
+@pytest.mark.slow
 def test_a_scheduler_whose_last_worker_went_away_is_named(scheduler, monkeypatch):
     monkeypatch.setattr(cluster, "_LOOK_S", 0.2)
     monkeypatch.setattr(cluster, "_LONGEST_WAIT_S", 2)
     address, workers = scheduler
 
     def kill_all(_):
-        for worker in workers:
+        for worker in workers[:2]:
             worker.kill()
 
     with (
@@ -127,6 +150,17 @@ def test_a_scheduler_whose_last_worker_went_away_is_named(scheduler, monkeypatch
         pytest.raises(InputError, match="has no worker left"),
     ):
         pool.run(slow_square, range(12), lost=negative, done=kill_all)
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_went_away_is_named(scheduler, monkeypatch):
+    monkeypatch.setattr(cluster, "_LONGEST_WAIT_S", 2)
+    address, processes = scheduler
+    with (
+        pytest.raises(InputError, match=f"{address}: The scheduler of the cluster went away"),
+        Workers(EngineSettings(engine="dask", dask_address=address)) as pool,
+    ):
+        pool.run(slow_square, range(12), lost=negative, done=lambda _: processes[2].kill())
 
 
 @pytest.mark.slow
