@@ -31,7 +31,13 @@ def solve_definite(matrix: FloatArray, right: FloatArray) -> FloatArray:
 def solve_and_measure(matrix: FloatArray, right: FloatArray) -> tuple[FloatArray, float]:
     """Solve as `solve_definite` does, and give the logarithm of the determinant of the matrix, too."""
     factor, solved = _solved(matrix, right)
-    return solved, 2.0 * float(np.log(np.diag(factor)).sum())
+    return solved, _log_determinant(factor)
+
+
+def measure_definite(matrix: FloatArray) -> float:
+    """Logarithm of the determinant of a symmetric positive definite matrix; errors as `solve_definite`."""
+    factor, info = dpotrf(matrix, lower=1)
+    return _log_determinant(_checked(factor, info))
 
 
 def invert_definite(matrix: FloatArray) -> FloatArray:
@@ -46,6 +52,10 @@ def _solved(matrix: FloatArray, right: FloatArray) -> tuple[FloatArray, FloatArr
     """Triangular factor of the matrix, the other triangle not touched, and the solution."""
     factor, solved, info = dposv(matrix, right, lower=1)
     return factor, _checked(solved, info)
+
+
+def _log_determinant(factor: FloatArray) -> float:
+    return 2.0 * float(np.log(np.diag(factor)).sum())
 
 
 def _checked(result: FloatArray, info: int) -> FloatArray:

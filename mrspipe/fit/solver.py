@@ -4,6 +4,7 @@ The objective is minus twice the log posterior: squared misfit in units of the n
 squared distance from the priors. The baseline is eliminated (`mrspipe.fit.baseline`).
 """
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -12,7 +13,7 @@ from scipy.linalg import LinAlgError
 
 from mrspipe.core.arrays import FloatArray, IntArray
 from mrspipe.fit.baseline import Spline
-from mrspipe.fit.definite import invert_definite, solve_definite
+from mrspipe.fit.definite import invert_definite, measure_definite, solve_definite
 from mrspipe.fit.model import Evaluation, SpectralModel
 from mrspipe.fit.priors import AmplitudePriors
 
@@ -20,6 +21,11 @@ FARTHEST_SD = 5.0
 """No nonlinear parameter goes further from its expectation than this many of its standard deviations."""
 # The walk begins with this damping. With more of it, a step that would gain little is short rather than near the end.
 _LITTLE_DAMPING = 1e-3
+# More than three prior widths at once leave the range where the linearisation means anything.
+_FARTHEST_STEP_SD = 3.0
+# The step to the balance: how often it may need damping, and how much.
+_MOST_STEPS = 10
+_DAMPINGS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,12 +201,13 @@ def minimise(
     damping = _LITTLE_DAMPING
     for iteration in range(1, max_iterations + 1):
         hessian, descent = curvature(problem, solution, free)
+        low, high = _room(problem, solution, free, _FARTHEST_STEP_SD)
         gain = 0.0
         while damping < 1e8:
-            step = _damped_step(hessian, descent, free.size, damping)
-            if damping <= _LITTLE_DAMPING and step is not None and step @ descent < tolerance:
+            step = _bounded_step(_damped(hessian, free.size, damping), descent, low, high)
+            if damping <= _LITTLE_DAMPING and step is not None and _gain(hessian, descent, step) < tolerance:
                 break
-            trial = _moved(problem, solution, free, step) if step is not None else None
+            trial = _moved(problem, solution, free, step)
             gain = solution.objective - trial.objective if trial is not None else -np.inf
             if trial is not None and gain >= 0:
                 solution = trial
@@ -221,7 +228,8 @@ def balanced(problem: Problem, solution: Solution, integrated: AmplitudePriors |
     Metabolites are known relative to a scale that is not known (`AmplitudePriors.scale`), so that their prior density
     falls with it: ``2 n ln scale`` for the ``n`` metabolites that the data determine. Without this term broad lines
     would be favoured for their larger areas alone. The slope of both, in the widths that all lines share, moves the
-    solution by one Newton step, which makes up for what the walk downhill left, too.
+    solution by one Newton step, which makes up for what the walk downhill left, too. Where that is too long to gain
+    anything, it is damped, and followed by another.
 
     Parameters
     ----------
@@ -230,47 +238,68 @@ def balanced(problem: Problem, solution: Solution, integrated: AmplitudePriors |
     integrated : AmplitudePriors, optional
         What the amplitudes are integrated over, where it is not the priors of the fit.
     """
-    low, high = problem.limits
-    # What the fit stopped at its limit stays there.
-    edge = 1e-9 * problem.theta_sd
-    free = np.flatnonzero((solution.theta > low + edge) & (solution.theta < high - edge))
-    hessian, descent = curvature(problem, solution, free)
-    n_linear = solution.amplitudes.size
-    layout, push = problem.model.layout, np.zeros(problem.theta_mean.size)
-    push[[layout.LORENTZ, layout.GAUSS, layout.T2]] = -0.5 * volume_slope(problem, solution, integrated)
-    descent[n_linear:] += push[free]
-    move = np.zeros_like(push)
+    over = problem.amplitude_prior if integrated is None else integrated
+    found, damping = solution, 1.0
+    for _ in range(_MOST_STEPS):
+        # A step that needs no damping ends there.
+        if damping == 0:
+            break
+        found, damping = _step_to_balance(problem, found, over)
+    return replace(found, n_iterations=solution.n_iterations, converged=solution.converged)
+
+
+def _step_to_balance(problem: Problem, solution: Solution, over: AmplitudePriors) -> tuple[Solution, float]:
+    """One step of `balanced`, and the damping that it needs in order to gain anything; none where nothing helps."""
+    everything, layout = np.arange(problem.theta_sd.size), problem.model.layout
     try:
-        move[free] = solve_definite(hessian, descent)[n_linear:]
+        n_known, slope = volume_slope(problem, solution, over)
     except LinAlgError:
-        return solution
-    move = np.clip(move, -problem.theta_sd, problem.theta_sd)
-    # Two standard deviations cost four; more means that the step is too long for its linearisation.
-    for part in (1.0, 0.5, 0.25, 0.125):
-        theta = np.clip(solution.theta + part * move, low, high)
-        moved = at(problem, theta)
-        if moved.objective < solution.objective + 4:
-            return replace(moved, n_iterations=solution.n_iterations, converged=solution.converged)
-    return solution
+        return solution, 0.0
+    hessian, descent = curvature(problem, solution)
+    descent[-everything.size :][[layout.LORENTZ, layout.GAUSS, layout.T2]] -= 0.5 * slope
+    low, high = _room(problem, solution, everything, 1.0)
+    before = solution.objective + volume(problem, solution, over, n_known)
+    for damping in (0.0, *_DAMPINGS):
+        step = _bounded_step(_damped(hessian, everything.size, damping), descent, low, high)
+        moved = _moved(problem, solution, everything, step)
+        if moved is not None and moved.objective + volume(problem, moved, over, n_known) < before:
+            return moved, damping
+    return solution, 0.0
 
 
-def volume_slope(problem: Problem, solution: Solution, integrated: AmplitudePriors | None = None) -> FloatArray:
-    """What integrating the amplitudes adds to the objective, ``ln |H| + 2 n ln scale``: its slope in the common widths.
+def volume(problem: Problem, solution: Solution, over: AmplitudePriors, n_known: float) -> float:
+    """What integrating the amplitudes adds to the objective: ``ln |H| + 2 n ln scale``.
 
     Parameters
     ----------
     problem : Problem
     solution : Solution
-    integrated : AmplitudePriors, optional
-        As in `balanced`.
+    over : AmplitudePriors
+        What the amplitudes are integrated over.
+    n_known : float
+        Number of metabolites that the data determine.
+    """
+    scale = max(float(problem.amplitude_prior.scale @ solution.amplitudes), np.finfo(float).tiny)
+    return measure_definite(solution.gram + over.gram) + 2 * n_known * math.log(scale)
+
+
+def volume_slope(problem: Problem, solution: Solution, over: AmplitudePriors) -> tuple[float, FloatArray]:
+    """Number of metabolites that the data determine, and the slope of `volume` with it in the common widths.
+
+    Parameters
+    ----------
+    problem : Problem
+    solution : Solution
+    over : AmplitudePriors
+        What the amplitudes are integrated over.
 
     Returns
     -------
-    float array, shape (3,)
+    n_known : float
+    slope : float array, shape (3,)
         In the order Lorentzian width, squared Gaussian width, T2 contrast.
     """
     prior, amplitudes = problem.amplitude_prior, solution.amplitudes
-    over = prior if integrated is None else integrated
     inverse = invert_definite(solution.gram + over.gram)
     scale, share = float(prior.scale @ amplitudes), solve_definite(solution.gram + prior.gram, prior.scale)
     n = prior.n_relative
@@ -288,26 +317,55 @@ def volume_slope(problem: Problem, solution: Solution, integrated: AmplitudePrio
 
     lorentz, gauss = (each(slopes) for slopes in problem.model.width_slopes(solution.evaluation))
     widths_hz = problem.model.t2_widths_hz
-    return np.array([lorentz.sum(), gauss.sum(), lorentz[: widths_hz.size] @ widths_hz])
+    return n_known, np.array([lorentz.sum(), gauss.sum(), lorentz[: widths_hz.size] @ widths_hz])
 
 
-def _damped_step(hessian: FloatArray, descent: FloatArray, n_free: int, damping: float) -> FloatArray | None:
-    """Levenberg's step in all parameters; None where the damped Hessian is not positive definite."""
-    damped = hessian.copy()
-    rest = np.arange(len(hessian) - n_free, len(hessian))
-    damped[rest, rest] *= 1 + damping
+def _room(problem: Problem, solution: Solution, free: IntArray, n_sd: float) -> tuple[FloatArray, FloatArray]:
+    """How far the free parameters may go down and up: to their limits, and no further than so many prior widths."""
+    low, high = (limit[free] - solution.theta[free] for limit in problem.limits)
+    reach = n_sd * problem.theta_sd[free]
+    return np.maximum(low, -reach), np.minimum(high, reach)
+
+
+def _damped(hessian: FloatArray, n_free: int, damping: float) -> FloatArray:
+    """Levenberg's Hessian: the diagonal of the last, nonlinear parameters is larger."""
+    damped, last = hessian.copy(), np.arange(len(hessian) - n_free, len(hessian))
+    damped[last, last] *= 1 + damping
+    return damped
+
+
+def _bounded_step(hessian: FloatArray, descent: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray | None:
+    """Newton's step where the last parameters have bounds; None where the Hessian is not positive definite.
+
+    What would pass a bound stops there, and the others go where is best then.
+    """
+    step, first = np.zeros(len(descent)), len(descent) - len(low)
+    moving = np.ones(len(descent), dtype=bool)
     try:
-        return solve_definite(damped, descent)
+        step = solve_definite(hessian, descent)
+        while (passing := moving[first:] & ((step[first:] < low) | (step[first:] > high))).any():
+            step[first:] = np.clip(step[first:], low, high)
+            moving[first:] &= ~passing
+            rest = descent[moving] - hessian[np.ix_(moving, ~moving)] @ step[~moving]
+            step[moving] = solve_definite(hessian[np.ix_(moving, moving)], rest)
     except LinAlgError:
         return None
+    return step
 
 
-def _moved(problem: Problem, solution: Solution, free: IntArray, step: FloatArray) -> Solution | None:
-    """The solution a step further; None where the amplitudes are not determined there."""
-    theta, sd = solution.theta.copy(), problem.theta_sd[free]
-    # More than three prior widths at once leave the range where the linearisation means anything.
-    theta[free] += np.clip(step[solution.amplitudes.size :], -3 * sd, 3 * sd)
+def _gain(hessian: FloatArray, descent: FloatArray, step: FloatArray) -> float:
+    """By how much a step lowers the objective, as far as this is quadratic."""
+    return float(step @ (2 * descent - hessian @ step))
+
+
+def _moved(problem: Problem, solution: Solution, free: IntArray, step: FloatArray | None) -> Solution | None:
+    """The solution a step further; None where there is no step, or the amplitudes are not determined there."""
+    if step is None:
+        return None
+    theta = solution.theta.copy()
+    theta[free] += step[solution.amplitudes.size :]
     try:
+        # Adding may round to just beyond a limit.
         return at(problem, np.clip(theta, *problem.limits))
     except LinAlgError:
         return None

@@ -6,7 +6,7 @@ import pytest
 from mrspipe.fit.model import Layout
 from mrspipe.fit.priors import Scale, amplitude_priors
 from mrspipe.fit.settings import RatioPrior
-from mrspipe.fit.solver import at, balanced, curvature, minimise, volume_slope
+from mrspipe.fit.solver import at, balanced, curvature, minimise, volume, volume_slope
 from mrspipe.fit.uncertainty import cramer_rao_bound, posterior_covariance
 
 
@@ -153,6 +153,38 @@ def test_balancing_finds_the_mean_line_width_over_the_amplitudes(problem):
     assert abs(found - mean) < abs(best.theta[layout.LORENTZ] - mean)
 
 
+def test_a_walk_along_a_limit_ends_where_it_does_with_that_parameter_held_there(problem):
+    # Expected far from the data: the Gaussian width stops at five standard deviations, which cost 25.
+    gauss, everything = Layout.GAUSS, np.arange(problem.theta_mean.size)
+
+    def end(mean, sd):
+        means, sds = problem.theta_mean.copy(), problem.theta_sd.copy()
+        means[gauss], sds[gauss] = mean, sd
+        there = replace(problem, theta_mean=means, theta_sd=sds)
+        return minimise(there, at(there, means), free=everything, tolerance=1e-4, max_iterations=60)
+
+    stopped, held = end(50.0, 4.0), end(30.0, 1e-6)
+    assert stopped.converged
+    assert stopped.theta[gauss] == 30.0
+    assert stopped.objective - 25 == pytest.approx(held.objective, abs=1e-3)
+
+
+@pytest.mark.parametrize(("freedom", "cost"), [(1.0, (0, 1)), (10.0, (3, 6)), (30.0, (6, 12))])
+def test_balancing_goes_as_far_as_it_gains_whatever_that_costs(problem, freedom, cost):
+    # The less is known of the macromolecules, the more amplitudes fit nearly as well with broader lines.
+    rows, everything = problem.amplitude_prior.rows.copy(), np.arange(problem.theta_mean.size)
+    rows[-problem.model.smooth.steps.size :] /= freedom
+    unknown = replace(problem, amplitude_prior=replace(problem.amplitude_prior, rows=rows))
+    best = minimise(unknown, at(unknown, unknown.theta_mean), free=everything, tolerance=1e-4, max_iterations=60)
+    found, over = balanced(unknown, best), unknown.amplitude_prior
+    assert cost[0] < found.objective - best.objective < cost[1]
+    n_known, _ = volume_slope(unknown, best, over)
+    parts = np.linspace(0, 2, 41)
+    along = [at(unknown, best.theta + part * (found.theta - best.theta)) for part in parts]
+    sums = [point.objective + volume(unknown, point, over, n_known) for point in along]
+    assert parts[np.argmin(sums)] == pytest.approx(1, abs=0.2)
+
+
 def test_balancing_leaves_what_stopped_at_a_limit_and_passes_none(problem):
     layout = problem.model.layout
     # Expected far from the data: the Gaussian width stops at five standard deviations.
@@ -174,7 +206,7 @@ def test_the_slope_of_what_integrating_the_amplitudes_adds_is_that_of_difference
     def added(theta):
         return integrated_over_a_scale(problem, at(problem, theta), solution)
 
-    found = volume_slope(problem, solution)
+    _, found = volume_slope(problem, solution, problem.amplitude_prior)
     for slope, index in zip(found, (layout.LORENTZ, layout.GAUSS, layout.T2), strict=True):
         step = np.zeros(layout.size)
         step[index] = 1e-3 * problem.theta_sd[index]
@@ -188,7 +220,7 @@ def test_what_the_amplitudes_are_integrated_over_can_be_another_prior(problem):
     n = prior.n_relative
     rows = np.vstack([prior.rows, 1e6 * np.eye(prior.rows.shape[1])[n:]])
     exact = replace(prior, rows=rows, targets=np.zeros(len(rows)))
-    found = volume_slope(problem, solution, exact)
+    _, found = volume_slope(problem, solution, exact)
     kept = prior.rows[prior.rows[:, :n].any(axis=1)][:, :n]
 
     def added(theta):
@@ -202,7 +234,7 @@ def test_what_the_amplitudes_are_integrated_over_can_be_another_prior(problem):
         step[index] = 1e-3 * problem.theta_sd[index]
         difference = added(solution.theta + step) - added(solution.theta - step)
         assert slope == pytest.approx(difference / (2 * step[index]), rel=1e-3)
-    assert np.abs(found - volume_slope(problem, solution)).max() > 0.1
+    assert np.abs(found - volume_slope(problem, solution, prior)[1]).max() > 0.1
 
 
 def test_no_line_becomes_narrower_than_the_basis_set_s(problem):
