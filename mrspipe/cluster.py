@@ -208,6 +208,8 @@ class Cluster:
             It runs again, because its worker went away with the result.
         InputError
             Code ``cluster``: the scheduler went away.
+        Exception
+            What the job raised.
         """
         from distributed import CancelledError, KilledWorker
 
@@ -217,6 +219,11 @@ class Cluster:
             return ()
         except CancelledError as error:
             raise self._broken("went away", "Run") from error
+        except TimeoutError as error:
+            if future.status == "error":
+                # The job's own, which must not pass for a result that is not there yet.
+                raise OSError(str(error)) from error
+            raise
 
     def _broken(self, what: str, cure: str) -> InputError:
         return InputError(

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg import LinAlgError
+from scipy.linalg import LinAlgError, cholesky, solve_triangular
+from scipy.optimize import lsq_linear
 
 from mrspipe.core.arrays import FloatArray, IntArray
 from mrspipe.fit.baseline import Spline
@@ -23,9 +24,6 @@ FARTHEST_SD = 5.0
 _LITTLE_DAMPING = 1e-3
 # More than three prior widths at once leave the range where the linearisation means anything.
 _FARTHEST_STEP_SD = 3.0
-# The step to the balance: how often it may need damping, and how much.
-_MOST_STEPS = 10
-_DAMPINGS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,7 +199,7 @@ def minimise(
     damping = _LITTLE_DAMPING
     for iteration in range(1, max_iterations + 1):
         hessian, descent = curvature(problem, solution, free)
-        low, high = _room(problem, solution, free, _FARTHEST_STEP_SD)
+        low, high = _room(problem, solution, free)
         gain = 0.0
         while damping < 1e8:
             step = _bounded_step(_damped(hessian, free.size, damping), descent, low, high)
@@ -227,9 +225,9 @@ def balanced(problem: Problem, solution: Solution, integrated: AmplitudePriors |
     over the amplitudes (Laplace), the objective gains ``ln |H|`` with ``H`` their curvature, as in REML for variances.
     Metabolites are known relative to a scale that is not known (`AmplitudePriors.scale`), so that their prior density
     falls with it: ``2 n ln scale`` for the ``n`` metabolites that the data determine. Without this term broad lines
-    would be favoured for their larger areas alone. The slope of both, in the widths that all lines share, moves the
-    solution by one Newton step, which makes up for what the walk downhill left, too. Where that is too long to gain
-    anything, it is damped, and followed by another.
+    would be favoured for their larger areas alone. The slope of both, in the widths that all lines share, gives the
+    direction of one Newton step within the limits, with the curvature of the objective. It makes up for what the walk
+    downhill left, too, and is taken as far as it gains most.
 
     Parameters
     ----------
@@ -239,32 +237,32 @@ def balanced(problem: Problem, solution: Solution, integrated: AmplitudePriors |
         What the amplitudes are integrated over, where it is not the priors of the fit.
     """
     over = problem.amplitude_prior if integrated is None else integrated
-    found, damping = solution, 1.0
-    for _ in range(_MOST_STEPS):
-        # A step that needs no damping ends there.
-        if damping == 0:
-            break
-        found, damping = _step_to_balance(problem, found, over)
-    return replace(found, n_iterations=solution.n_iterations, converged=solution.converged)
-
-
-def _step_to_balance(problem: Problem, solution: Solution, over: AmplitudePriors) -> tuple[Solution, float]:
-    """One step of `balanced`, and the damping that it needs in order to gain anything; none where nothing helps."""
     everything, layout = np.arange(problem.theta_sd.size), problem.model.layout
     try:
         n_known, slope = volume_slope(problem, solution, over)
     except LinAlgError:
-        return solution, 0.0
+        return solution
     hessian, descent = curvature(problem, solution)
     descent[-everything.size :][[layout.LORENTZ, layout.GAUSS, layout.T2]] -= 0.5 * slope
-    low, high = _room(problem, solution, everything, 1.0)
-    before = solution.objective + volume(problem, solution, over, n_known)
-    for damping in (0.0, *_DAMPINGS):
-        step = _bounded_step(_damped(hessian, everything.size, damping), descent, low, high)
-        moved = _moved(problem, solution, everything, step)
-        if moved is not None and moved.objective + volume(problem, moved, over, n_known) < before:
-            return moved, damping
-    return solution, 0.0
+    step = _bounded_step(hessian, descent, *_room(problem, solution, everything))
+    if step is None:
+        return solution
+
+    def gone(part: float) -> tuple[float, Solution]:
+        """What is to be small, a part of the step further, and the solution there."""
+        moved = _moved(problem, solution, everything, part * step)
+        return (
+            (math.inf, solution) if moved is None else (moved.objective + volume(problem, moved, over, n_known), moved)
+        )
+
+    before, whole = solution.objective + volume(problem, solution, over, n_known), gone(1.0)
+    # The objective's curvature does not know how ``ln |H|`` bends; a parabola through the values at both ends does.
+    fall = 2 * float(step @ descent)
+    bend = whole[0] - before + fall
+    part = gone(fall / (2 * bend)) if 0 < fall < 2 * bend < math.inf else whole
+    least, found = min(whole, part, key=lambda end: end[0])
+    found = found if least < before else solution
+    return replace(found, n_iterations=solution.n_iterations, converged=solution.converged)
 
 
 def volume(problem: Problem, solution: Solution, over: AmplitudePriors, n_known: float) -> float:
@@ -278,9 +276,17 @@ def volume(problem: Problem, solution: Solution, over: AmplitudePriors, n_known:
         What the amplitudes are integrated over.
     n_known : float
         Number of metabolites that the data determine.
+
+    Returns
+    -------
+    float
+        Infinite where the scale is not positive, or the amplitudes are not determined: no step leads there.
     """
-    scale = max(float(problem.amplitude_prior.scale @ solution.amplitudes), np.finfo(float).tiny)
-    return measure_definite(solution.gram + over.gram) + 2 * n_known * math.log(scale)
+    scale = float(problem.amplitude_prior.scale @ solution.amplitudes)
+    try:
+        return measure_definite(solution.gram + over.gram) + 2 * n_known * math.log(scale) if scale > 0 else math.inf
+    except LinAlgError:
+        return math.inf
 
 
 def volume_slope(problem: Problem, solution: Solution, over: AmplitudePriors) -> tuple[float, FloatArray]:
@@ -320,10 +326,10 @@ def volume_slope(problem: Problem, solution: Solution, over: AmplitudePriors) ->
     return n_known, np.array([lorentz.sum(), gauss.sum(), lorentz[: widths_hz.size] @ widths_hz])
 
 
-def _room(problem: Problem, solution: Solution, free: IntArray, n_sd: float) -> tuple[FloatArray, FloatArray]:
-    """How far the free parameters may go down and up: to their limits, and no further than so many prior widths."""
+def _room(problem: Problem, solution: Solution, free: IntArray) -> tuple[FloatArray, FloatArray]:
+    """How far the free parameters may go down and up in one step: to their limits, and not too far."""
     low, high = (limit[free] - solution.theta[free] for limit in problem.limits)
-    reach = n_sd * problem.theta_sd[free]
+    reach = _FARTHEST_STEP_SD * problem.theta_sd[free]
     return np.maximum(low, -reach), np.minimum(high, reach)
 
 
@@ -335,22 +341,20 @@ def _damped(hessian: FloatArray, n_free: int, damping: float) -> FloatArray:
 
 
 def _bounded_step(hessian: FloatArray, descent: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray | None:
-    """Newton's step where the last parameters have bounds; None where the Hessian is not positive definite.
-
-    What would pass a bound stops there, and the others go where is best then.
-    """
-    step, first = np.zeros(len(descent)), len(descent) - len(low)
-    moving = np.ones(len(descent), dtype=bool)
+    """Newton's step that is best with bounds on the last parameters; None where the Hessian is not definite."""
     try:
         step = solve_definite(hessian, descent)
-        while (passing := moving[first:] & ((step[first:] < low) | (step[first:] > high))).any():
-            step[first:] = np.clip(step[first:], low, high)
-            moving[first:] &= ~passing
-            rest = descent[moving] - hessian[np.ix_(moving, ~moving)] @ step[~moving]
-            step[moving] = solve_definite(hessian[np.ix_(moving, moving)], rest)
+        bounded = step[-low.size :]
+        if (low <= bounded).all() and (bounded <= high).all():
+            return step
+        # With H = L L', the step minimises |L' step - L^-1 descent|.
+        factor = cholesky(hessian, lower=True)
     except LinAlgError:
         return None
-    return step
+    target = solve_triangular(factor, descent, lower=True)
+    unbounded = np.full(step.size - low.size, np.inf)
+    bounds = (np.append(-unbounded, low), np.append(unbounded, high))
+    return np.asarray(lsq_linear(factor.T, target, bounds, method="bvls").x)
 
 
 def _gain(hessian: FloatArray, descent: FloatArray, step: FloatArray) -> float:

@@ -251,7 +251,9 @@ def _tamed(data: FloatArray, problem: Problem, solution: Solution, part: float) 
 
 
 def _minimise(problem: Problem, start: Solution, free: IntArray, settings: FitSettings, coarser: float) -> Solution:
-    start = at_same_place(problem, start)
+    # Limits move with the width of the lines between stages.
+    within = np.clip(start.theta, *problem.limits)
+    start = at_same_place(problem, start) if (within == start.theta).all() else at(problem, within)
     tolerance = coarser * settings.tolerance
     return minimise(problem, start, free=free, tolerance=tolerance, max_iterations=settings.max_iterations)
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.linalg import LinAlgError
 
-from mrspipe.fit.definite import invert_definite, solve_and_measure, solve_definite
+from mrspipe.fit.definite import invert_definite, measure_definite, solve_and_measure, solve_definite
 
 
 @pytest.fixture
@@ -27,6 +27,7 @@ def test_the_determinant_is_that_of_the_matrix(matrix):
     solved, log_determinant = solve_and_measure(matrix, np.ones(12))
     np.testing.assert_allclose(matrix @ solved, 1.0, atol=1e-10)
     assert log_determinant == pytest.approx(np.linalg.slogdet(matrix)[1], rel=1e-12)
+    assert measure_definite(np.tril(matrix)) == pytest.approx(log_determinant, rel=1e-12)
 
 
 def test_neither_matrix_nor_right_side_is_changed(matrix):
@@ -41,8 +42,9 @@ def test_what_is_not_positive_definite_or_nan_is_refused(matrix, value):
     matrix[4, 4] = value
     with pytest.raises(LinAlgError):
         solve_definite(matrix, np.ones(12))
-    with pytest.raises(LinAlgError):
-        invert_definite(matrix)
+    for function in (invert_definite, measure_definite):
+        with pytest.raises(LinAlgError):
+            function(matrix)
 
 
 def test_a_right_side_with_nan_is_refused(matrix):

@@ -15,10 +15,12 @@ from mrspipe.synth.scanner import averaged_scan
 from mrspipe.synth.spectra import make_basis
 
 
-def problem_of_a_scan() -> Problem:
-    """Priors and noise of a scan of a study like the paper's, fitted alone."""
+def problem_of_a_scan(fwhm_hz: float | None = None) -> Problem:
+    """Data, priors and noise of a scan of a study like the paper's, fitted alone."""
     recipe, config = load_recipe(bundled("synthetic_data", "paper_like")), load_config("cocaine_nacc")
-    signal, _ = averaged_scan(draw_cohort(recipe).scans[0], recipe, make_basis(recipe), 1)
+    scan = draw_cohort(recipe).scans[0]
+    scan = replace(scan, fwhm_hz=scan.fwhm_hz if fwhm_hz is None else fwhm_hz)
+    signal, _ = averaged_scan(scan, recipe, make_basis(recipe), 1)
     return fit_point(signal, basis_for(signal, config.basis), config.fit).problem
 
 
@@ -54,3 +56,22 @@ def test_areas_of_what_the_priors_draw_are_right_on_average_when_balanced_and_to
     assert mean[0] + 3 * se[0] < -0.05
     # The integral over the amplitudes is Laplace's approximation, and the step is one: a little is left.
     assert abs(mean[1]) < abs(mean[0]) / 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fwhm_hz", [None, 12.0, 16.0])
+def test_one_step_ends_where_many_do(fwhm_hz):
+    problem = problem_of_a_scan(fwhm_hz)
+    start = at(problem, np.clip(problem.theta_mean, *problem.limits))
+    mode = minimise(problem, start, free=np.arange(start.theta.size), tolerance=1e-3, max_iterations=60)
+    points = [mode]
+    for _ in range(8):
+        points.append(balanced(problem, points[-1]))
+    mode_pct, one_pct = (
+        100
+        * (problem.amplitude_prior.scale @ point.amplitudes)
+        / (problem.amplitude_prior.scale @ points[-1].amplitudes)
+        for point in points[:2]
+    )
+    assert mode_pct < 95
+    assert abs(one_pct - 100) < 0.2 * (100 - mode_pct)

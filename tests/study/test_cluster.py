@@ -50,6 +50,10 @@ def folder(_):
     return os.getcwd()
 
 
+def time_out(_):
+    raise TimeoutError("the disk does not answer")
+
+
 def dask(*words):
     command = [sys.executable, "-m", "distributed.cli.dask_" + words[0], *words[1:]]
     return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -87,6 +91,8 @@ def test_a_worker_that_is_killed_costs_no_result(scheduler):
         assert pool.run(slow_square, range(8), lost=negative, done=kill_one) == [n * n for n in range(8)]
         assert sorted(seen) == [n * n for n in range(8)]
         assert set(pool.run(folder, range(2), lost=negative)) == {os.getcwd()}
+        with pytest.raises(OSError, match="the disk does not answer"):
+            pool.run(time_out, range(2), lost=negative)
 
 
 @pytest.mark.slow
