@@ -56,7 +56,8 @@ class Problem:
         low, layout = self.theta_mean - reach, self.model.layout
         line = [layout.LORENTZ, layout.GAUSS]
         low[line] = np.maximum(low[line], 0.0)
-        return low, self.theta_mean + reach
+        # Where a narrower line than the basis set's is expected, the nearest that is allowed stands in for it.
+        return low, np.maximum(self.theta_mean, low) + reach
 
     @cached_property
     def shrinkage(self) -> FloatArray:
@@ -194,7 +195,8 @@ def minimise(
 ) -> Solution:
     """Walk downhill until the next step would gain, or the last one gained, less than ``tolerance``.
 
-    What a step would gain is known before it is taken. What is left, `balanced` makes up for without damping.
+    The start lies within the limits. What a step would gain is known before it is taken. What is left, `balanced` makes
+    up for without damping.
     """
     damping = _LITTLE_DAMPING
     for iteration in range(1, max_iterations + 1):

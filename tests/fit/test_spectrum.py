@@ -296,6 +296,17 @@ def test_a_bad_shim_makes_lines_broad_and_leaves_areas_within_their_errors(basis
     assert np.abs(errors).max() < 3
 
 
+@pytest.mark.parametrize("sd_hz", [0.05, 0.5])
+def test_a_line_that_is_expected_narrower_than_the_basis_set_s_is_fitted_within_the_limits(basis, sd_hz):
+    # The basis set's own lines are 1 Hz broad: the expectation itself lies beyond the limit, and the fit starts there.
+    priors = FitPriors(lorentz_hz=0.0, lorentz_sd_hz=sd_hz)
+    fit = fit_spectrum(make_signal(basis, noise=0.3), basis, FitSettings(priors=priors))
+    assert fit.status == "converged"
+    assert basis.linewidth_hz <= fit.nuisance["lorentz_hz"]
+    truth = np.array([TRUTH[name] for name in fit.names])
+    assert (np.abs(fit.amplitudes - truth) < 0.3 * truth + 3 * np.sqrt(np.diag(fit.covariance))).all()
+
+
 def test_a_purely_lorentzian_phantom_is_reached_although_a_gaussian_part_is_expected(basis):
     # Creatine alone, almost without noise: the width parameter must be able to reach zero from the prior's 4.5 Hz.
     axis = basis.axis
