@@ -21,7 +21,7 @@ from mrspipe.core.errors import FileError, HeaderError
 from mrspipe.core.signal import Acquisition, Signal
 from mrspipe.io.atomic import atomic_write_bytes
 from mrspipe.io.mrs_header import acquisition_from, centre_ppm, header_of, history_from, spectrometer_mhz
-from mrspipe.io.nifti_files import image_bytes, is_compressed, load_nifti, nifti_image
+from mrspipe.io.nifti_files import image_bytes, is_compressed, load_nifti, nibabel, nifti_image
 
 _INTENT = b"mrs_v0_11"
 _INTENT_NAME = re.compile(r"mrs_v\d+_\d+")
@@ -257,8 +257,6 @@ def write_signal(path: Path, signal: Signal, *, extra_header: Mapping[str, Any] 
 
 def signal_bytes(signal: Signal, *, compressed: bool, extra_header: Mapping[str, Any] | None = None) -> bytes:
     """Give the bytes that `write_signal` writes."""
-    from nibabel.nifti1 import Nifti1Extension
-
     extra = dict(extra_header or {})
     header = header_of(signal, extra)
     text = json.dumps(_with_dimensions(header, signal), sort_keys=True, ensure_ascii=False, allow_nan=False)
@@ -267,7 +265,7 @@ def signal_bytes(signal: Signal, *, compressed: bool, extra_header: Mapping[str,
     image.header["pixdim"][4] = signal.axis.dwell_s
     image.header["xyzt_units"] = _MM_AND_S
     image.header["intent_name"] = _INTENT
-    image.header.extensions.append(Nifti1Extension(_EXTENSION_CODE, text.encode("utf-8")))
+    image.header.extensions.append(nibabel().nifti1.Nifti1Extension(_EXTENSION_CODE, text.encode("utf-8")))
     return image_bytes(image, compressed=compressed)
 
 

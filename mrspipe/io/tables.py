@@ -5,27 +5,31 @@ written with up to 10 significant digits. Columns that name things (``participan
 run ``01`` does not become 1.
 """
 
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import orjson
 
 from mrspipe.core.arrays import FloatArray
 from mrspipe.core.errors import FileError
-from mrspipe.io.atomic import atomic_write_text
+from mrspipe.io.atomic import atomic_write_bytes, atomic_write_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MISSING = "n/a"
 _JSON_CURE = "Write one JSON object in UTF-8; an editor that knows JSON shows where it breaks."
-_NUMBER_FORMAT = "%.10g"
+_N_DIGITS = 10
+_NUMBER_FORMAT = f"%.{_N_DIGITS}g"
+# Exact, so that a whole number divided by one of them is the number nearest to the decimal one. They serve from the
+# smallest to below the largest of these values.
+_POWERS_OF_TEN = 10.0 ** np.arange(23)
+_MOST_DECIMALS, _FEWEST_DECIMALS = 1e-13, 1e10
+_JSON_OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 _READ_AS_MISSING = frozenset({"", "n/a", "N/A", "NA", "NaN", "nan"})
 _LABEL_COLUMNS = frozenset(
     {"sub", "ses", "task", "acq", "nuc", "voi", "rec", "run", "echo", "inv"}
@@ -71,13 +75,26 @@ def write_table(
 
 def _lines(columns: Sequence[Any]) -> list[str]:
     """The rows as text."""
-    if not columns or not all(getattr(column, "dtype", None) == np.float64 for column in columns):
-        cells = [[format_cell(value) for value in column] for column in columns]
-        return ["\t".join(row) for row in zip(*cells, strict=True)]
-    # Numbers alone, as `format_cell` writes them, a whole row at a time.
-    form = "\t".join([_NUMBER_FORMAT] * len(columns))
-    lines = [form % tuple(row) for row in (np.column_stack(columns) + 0.0).tolist()]
-    return [line.replace("nan", MISSING) for line in lines]
+    if columns and all(getattr(column, "dtype", None) == np.float64 for column in columns):
+        values = np.column_stack(columns)
+        size = np.abs(values)
+        if len(values) and not ((size >= _FEWEST_DECIMALS) | ((size < _MOST_DECIMALS) & (size > 0))).any():
+            return _number_lines(values)
+    cells = [[format_cell(value) for value in column] for column in columns]
+    return ["\t".join(row) for row in zip(*cells, strict=True)]
+
+
+def _number_lines(values: FloatArray) -> list[str]:
+    """Rows of numbers with as many digits as `format_cell` gives them, in a third of its time."""
+    with np.errstate(divide="ignore"):
+        decimals = _N_DIGITS - 1 - np.floor(np.log10(np.abs(values)))
+    # Of zero and of what is not a number any power makes the same.
+    power = _POWERS_OF_TEN[np.where(np.isfinite(decimals), decimals, 0).astype(int)]
+    # Adding zero turns -0.0 into 0.0.
+    text = orjson.dumps(np.rint(values * power) / power + 0.0, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+    for written, wanted in ((".0,", ","), (".0]", "]"), ("null", MISSING), (",", "\t")):
+        text = text.replace(written, wanted)
+    return text[2:-2].split("]\t[")
 
 
 def table_of(rows: Sequence[Mapping[str, Any]], columns: Iterable[str]) -> dict[str, list[Any]]:
@@ -230,30 +247,35 @@ def write_json(path: Path, content: Any) -> None:
     path : Path
     content : object
         Mappings, sequences, arrays, dataclasses, paths (written with forward slashes), text, numbers, None.
+
+    Raises
+    ------
+    TypeError
+        Something is of another type, or is a whole number of more than 64 bits.
     """
-    atomic_write_text(path, _json_text(plain(content)) + "\n")
+    atomic_write_bytes(path, json_bytes(content, indented=True) + b"\n")
 
 
-def _json_text(content: Any, margin: str = "\n") -> str:
-    """As ``json.dumps`` with ``indent=2``, whose encoder is fast only without one: it writes what is not nested."""
-    if not isinstance(content, (dict, list)) or not content:
-        return _encoder(",").encode(content)
-    inner = margin + "  "
-    opening, closing = "{}" if isinstance(content, dict) else "[]"
-    values = content.values() if isinstance(content, dict) else content
-    if not any(isinstance(value, (dict, list)) for value in values):
-        return f"{opening}{inner}{_encoder(',' + inner).encode(content)[1:-1]}{margin}{closing}"
-    if isinstance(content, dict):
-        lines = [f"{_encoder(',').encode(name)}: {_json_text(content[name], inner)}" for name in sorted(content)]
-    else:
-        lines = [_json_text(value, inner) for value in content]
-    return f"{opening}{inner}{f',{inner}'.join(lines)}{margin}{closing}"
+def json_bytes(content: Any, *, indented: bool = False) -> bytes:
+    """Give an object as `write_json` writes it, or on one line.
+
+    Examples
+    --------
+    >>> json_bytes({"b": np.array([1.0, np.nan]), "a": (True,)})
+    b'{"a":[true],"b":[1.0,null]}'
+    """
+    return orjson.dumps(content, _plain, _JSON_OPTIONS | (orjson.OPT_INDENT_2 if indented else 0))
 
 
-@cache
-def _encoder(separator: str) -> json.JSONEncoder:
-    """Kept, because making one takes longer than encoding a number."""
-    return json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(separator, ": "))
+def _plain(content: Any) -> Any:
+    """What orjson knows instead of an object that it does not know."""
+    if isinstance(content, Mapping):
+        return dict(content)
+    if isinstance(content, (np.ndarray, np.generic)):
+        return content.tolist()
+    if isinstance(content, Path):
+        return content.as_posix()
+    raise TypeError
 
 
 def plain(content: Any) -> Any:
@@ -262,27 +284,9 @@ def plain(content: Any) -> Any:
     Examples
     --------
     >>> plain({"b": np.array([1.0, np.nan]), 2: (True,)})
-    {'b': [1.0, None], '2': [True]}
+    {'2': [True], 'b': [1.0, None]}
     """
-    # Most of what is written are numbers.
-    if isinstance(content, float):
-        return float(content) if math.isfinite(content) else None
-    if isinstance(content, Mapping):
-        return {str(key): plain(value) for key, value in content.items()}
-    if isinstance(content, np.ndarray):
-        finite = content.dtype == np.float64 and np.isfinite(content).all()
-        return content.tolist() if finite else plain(content.tolist())
-    if isinstance(content, (list, tuple)):
-        return [plain(value) for value in content]
-    if isinstance(content, np.generic):
-        return plain(content.item())
-    if isinstance(content, Path):
-        return content.as_posix()
-    if is_dataclass(content) and not isinstance(content, type):
-        return plain(asdict(content))
-    if content is None or isinstance(content, (bool, int, str)):
-        return content
-    raise TypeError(f"A {type(content).__name__} cannot be written as JSON.")
+    return orjson.loads(json_bytes(content))
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -294,10 +298,10 @@ def read_json(path: Path) -> dict[str, Any]:
         It is not there, or is not one JSON object.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        content = orjson.loads(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise FileError("The file does not exist.", where=str(path), cure="Restore it.", code="json") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, orjson.JSONDecodeError) as error:
         raise FileError(f"The file is not JSON: {error}.", where=str(path), cure=_JSON_CURE, code="json") from error
     if not isinstance(content, dict):
         kind = type(content).__name__

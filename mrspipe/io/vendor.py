@@ -1,7 +1,6 @@
 """Vendor files into memory (`read_vendor`) and into a BIDS dataset (`import_files`)."""
 
 import gzip
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from mrspipe.io.bids_skeleton import participants_with, skeleton
 from mrspipe.io.identity import image_without_identity, without_identity
 from mrspipe.io.import_sidecar import sidecar_of
 from mrspipe.io.nifti_mrs import signal_bytes
-from mrspipe.io.tables import plain
+from mrspipe.io.tables import json_bytes
 from mrspipe.io.vendor_files import NOTHING_KNOWN, Converted, Known, convert, knowing
 from mrspipe.io.vendor_readers import names_of
 from mrspipe.io.vendor_sources import choose
@@ -287,7 +286,7 @@ def _spectrum(path: Path, converted: Converted, links: Mapping[str, Any], *, kee
 
 
 def _json(content: object) -> bytes:
-    return (json.dumps(plain(content), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return json_bytes(content, indented=True) + b"\n"
 
 
 def _is_same(path: Path, content: bytes) -> bool:

@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike
 from mrspipe.core.arrays import FloatArray
 from mrspipe.core.errors import FileError, HeaderError
 from mrspipe.core.volume import Volume
-from mrspipe.io.nifti_files import file_content, load_nifti, nifti_image, write_image
+from mrspipe.io.nifti_files import file_content, load_nifti, nibabel, nifti_image, write_image
 
 _SCANNER = 1  # NIfTI code of "scanner-based coordinates".
 _MGH_FLAG = slice(28, 30)  # Where the MGH header says whether it holds a position (goodRASFlag).
@@ -63,7 +63,7 @@ def _nifti(path: Path) -> tuple[Any, FloatArray | None]:
 
 
 def _mgh(path: Path) -> tuple[Any, FloatArray | None]:
-    import nibabel as nib
+    nib = nibabel()
     from nibabel.filebasedimages import ImageFileError
     from nibabel.spatialimages import HeaderDataError
 
