@@ -8,7 +8,7 @@ Cubic P-spline (Eilers and Marx 1996, doi 10.1214/ss/1038425655) in the Demmler-
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from scipy.interpolate import BSpline
@@ -99,9 +99,34 @@ def _b_splines(ppm: FloatArray, knots: FloatArray) -> FloatArray:
     return np.asarray(BSpline.design_matrix(np.clip(ppm, low, high - 1e-9 * step), knots, 3).toarray())
 
 
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Columns of a model, and what every weight of the baseline needs of them.
+
+    Parameters
+    ----------
+    values : float array, shape (n_ppm, n)
+    projected : float array, shape (n_functions, n)
+        Their coordinates in the baseline's functions.
+    """
+
+    values: FloatArray
+    projected: FloatArray
+
+    @classmethod
+    def of(cls, values: FloatArray, base: Spline) -> "Columns":
+        """Project columns on the functions of a baseline."""
+        return cls(values, base.projected(values))
+
+    @cached_property
+    def products(self) -> FloatArray:
+        """Their products with one another, shape (n, n)."""
+        return np.asarray(self.values.T @ self.values)
+
+
 def choose_stiffness(
     base: Spline,
-    linear: FloatArray,
+    linear: Columns,
     data: FloatArray,
     prior: AmplitudePriors,
     candidates: FloatArray,
@@ -112,8 +137,8 @@ def choose_stiffness(
     Parameters
     ----------
     base : Spline
-    linear : float array, shape (n_ppm, n_linear)
-        Columns of the model, in units of the noise.
+    linear : Columns
+        Of the model, in units of the noise, with their coordinates in ``base``.
     data : float array, shape (n_ppm,)
         In units of the noise.
     prior : AmplitudePriors
@@ -129,9 +154,9 @@ def choose_stiffness(
     """
     # With L L' the matrix of the amplitudes without a baseline, Q = L^-1 P' and K the diagonal of what the baseline
     # takes, theirs with it is L (1 - Q K Q') L': only a matrix as large as the spline changes with the stiffness.
-    factor = cholesky(linear.T @ linear + prior.gram, lower=True, check_finite=False)
-    projected, projected_data = base.projected(linear), base.projected(data)
-    right = np.column_stack([projected.T, linear.T @ data + prior.moment])
+    factor = cholesky(linear.products + prior.gram, lower=True, check_finite=False)
+    projected_data = base.projected(data)
+    right = np.column_stack([linear.projected.T, linear.values.T @ data + prior.moment])
     reduced = solve_triangular(factor, right, lower=True, check_finite=False)
     between, moment = reduced[:, :-1], reduced[:, -1]
     overlap, fitted = between.T @ between, between.T @ moment

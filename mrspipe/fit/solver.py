@@ -13,7 +13,7 @@ from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from scipy.optimize import lsq_linear
 
 from mrspipe.core.arrays import FloatArray, IntArray
-from mrspipe.fit.baseline import Spline
+from mrspipe.fit.baseline import Columns, Spline
 from mrspipe.fit.definite import invert_definite, measure_definite, solve_definite
 from mrspipe.fit.model import Evaluation, SpectralModel
 from mrspipe.fit.priors import AmplitudePriors
@@ -75,26 +75,19 @@ class Problem:
         targets = self.amplitude_prior.targets
         return float(self.data @ self.weighted_data + targets @ targets)
 
-    def inner(self, left: "Columns", right: "Columns") -> FloatArray:
+    def inner(self, left: Columns, right: Columns) -> FloatArray:
         """``left' W right`` with the baseline eliminated."""
-        return np.asarray(left.values.T @ right.values - (left.projected.T * self.shrinkage) @ right.projected)
+        products = left.products if left is right else left.values.T @ right.values
+        return np.asarray(products - (left.projected.T * self.shrinkage) @ right.projected)
 
-    def weighted(self, columns: "Columns", factors: FloatArray) -> FloatArray:
+    def weighted(self, columns: Columns, factors: FloatArray) -> FloatArray:
         """``W columns @ factors`` with the weights of `inner`."""
         baseline = self.base.functions @ (self.shrinkage * (columns.projected @ factors).T).T
         return np.asarray(columns.values @ factors - baseline)
 
-    def columns(self, values: FloatArray) -> "Columns":
+    def columns(self, values: FloatArray) -> Columns:
         """Columns with their projection on the baseline's functions."""
-        return Columns(values, self.base.projected(values))
-
-
-@dataclass(frozen=True, eq=False)
-class Columns:
-    """Columns of shape (n_ppm, n), and their coordinates in the baseline's functions."""
-
-    values: FloatArray
-    projected: FloatArray
+        return Columns.of(values, self.base)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +139,7 @@ def at_same_place(problem: Problem, solution: Solution) -> Solution:
     return _solved(problem, solution.theta, solution.evaluation, solution.linear)
 
 
-def _solved(problem: Problem, theta: FloatArray, evaluation: Evaluation, linear: "Columns") -> Solution:
+def _solved(problem: Problem, theta: FloatArray, evaluation: Evaluation, linear: Columns) -> Solution:
     prior = problem.amplitude_prior
     gram = problem.inner(linear, linear)
     moment = problem.weighted_data @ linear.values + prior.moment

@@ -262,7 +262,7 @@ def _with_chosen_baseline(
     problem: Problem, solution: Solution, scale: Scale, task: FitTask, known: float | None
 ) -> Problem:
     rows, prepared = _rows(scale, task), task.prepared
-    stiffness = choose_stiffness(prepared.base, solution.columns, problem.data, rows, prepared.stiffnesses, known)
+    stiffness = choose_stiffness(prepared.base, solution.linear, problem.data, rows, prepared.stiffnesses, known)
     return replace(problem, amplitude_prior=rows, stiffness=stiffness)
 
 

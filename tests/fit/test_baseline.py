@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.interpolate import BSpline
 
-from mrspipe.fit.baseline import choose_stiffness, spline
+from mrspipe.fit.baseline import Columns, choose_stiffness, spline
 from mrspipe.fit.priors import AmplitudePriors
 
 PPM = np.linspace(0.2, 4.2, 400)
@@ -67,7 +67,7 @@ def test_reml_bends_the_baseline_only_when_the_data_do(base, curve, low, high):
     rng = np.random.default_rng(3)
     dimensions = [
         base.effective_dimension(
-            choose_stiffness(base, peak, curve + rng.standard_normal(PPM.size), NO_PRIOR, candidates)
+            choose_stiffness(base, Columns.of(peak, base), curve + rng.standard_normal(PPM.size), NO_PRIOR, candidates)
         )
         for _ in range(9)
     ]
@@ -93,4 +93,4 @@ def test_reml_is_the_marginal_likelihood_of_the_mixed_model(base):
         return np.linalg.slogdet(covariance)[1] + np.linalg.slogdet(information)[1] + residual @ inverse @ residual
 
     best = min(candidates, key=restricted)
-    assert choose_stiffness(base, peak, data, NO_PRIOR, candidates) == best
+    assert choose_stiffness(base, Columns.of(peak, base), data, NO_PRIOR, candidates) == best
