@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,32 @@ def test_every_file_of_a_batch_is_the_same_for_one_and_two_workers(folder, learn
     one, two = files_of(learned[0]), files_of(tmp_path)
     assert one.keys() == two.keys()
     assert [name for name in one if one[name] != two[name]] == []
+
+
+@pytest.mark.parametrize(
+    ("fits_a_start", "figures", "mm", "workers"),
+    [
+        # Half of four spectra's work must be longer than a start.
+        (2.1, False, "auto", False),
+        (1.9, False, "auto", True),
+        (2.1, True, "auto", True),
+        (2.1, False, "study", True),
+        (50.0, True, "study", False),
+    ],
+)
+def test_workers_start_where_two_are_done_first(folder, tmp_path, monkeypatch, fits_a_start, figures, mm, workers):
+    started = []
+
+    def no_pool(*_args, **_options):
+        started.append(True)
+        raise OSError("No workers here.")
+
+    monkeypatch.setattr("mrspipe.engine.ProcessPoolExecutor", no_pool)
+    monkeypatch.setattr("mrspipe.engine.usable_cores", lambda: 2)
+    monkeypatch.setattr("mrspipe.pipeline.spectra._WORKER_START", fits_a_start)
+    with nullcontext() if not workers else pytest.raises(OSError, match="No workers"):
+        fitted(folder, spectra_of(folder, 4), tmp_path, mm=mm, n_procs=0, figures=figures)
+    assert bool(started) == workers
 
 
 def test_a_broken_spectrum_neither_stops_the_batch_nor_enters_the_learning(folder, learned, tmp_path):

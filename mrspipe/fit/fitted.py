@@ -18,7 +18,7 @@ from mrspipe.fit.prepare import Prepared
 from mrspipe.fit.priors import Scale
 from mrspipe.fit.reference import Reference, noise_sd, referenced
 from mrspipe.fit.settings import FitSettings
-from mrspipe.fit.solver import Problem, Solution, curvature, residual_of
+from mrspipe.fit.solver import Curvature, Problem, Solution, curvature, residual_of
 from mrspipe.fit.uncertainty import cramer_rao_bound, n_determined, posterior_covariance, prior_share
 
 GENERIC_MODEL = "smooth shape"
@@ -77,20 +77,20 @@ class FittedSpectrum:
     sigma: float
 
     @cached_property
-    def hessian(self) -> FloatArray:
-        """Half the Hessian of the objective, amplitudes before nonlinear parameters."""
-        return curvature(self.problem, self.solution)[0]
+    def curvature(self) -> Curvature:
+        """How the objective bends there, amplitudes before nonlinear parameters."""
+        return curvature(self.problem, self.solution)
 
     @cached_property
     def covariance(self) -> FloatArray:
         """Posterior covariance of amplitudes and nonlinear parameters for the noise alone."""
-        return posterior_covariance(self.hessian)
+        return posterior_covariance(self.curvature.hessian)
 
     @cached_property
     def unexplained(self) -> float:
         """Residual in units of the noise, with the degrees of freedom that the parameters leave: about 1 for noise."""
         residual = residual_of(self.problem, self.solution, self.problem.data)
-        n_left = residual.size - n_determined(self.problem, self.solution, self.covariance)
+        n_left = residual.size - n_determined(self.problem, self.solution, self.curvature, self.covariance)
         return float(np.linalg.norm(residual)) / math.sqrt(max(n_left, 1.0))
 
     @property

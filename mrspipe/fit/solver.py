@@ -7,6 +7,7 @@ squared distance from the priors. The baseline is eliminated (`mrspipe.fit.basel
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
@@ -149,8 +150,26 @@ def _solved(problem: Problem, theta: FloatArray, evaluation: Evaluation, linear:
     return Solution(theta, amplitudes, evaluation, linear, gram, objective)
 
 
-def curvature(problem: Problem, solution: Solution, free: IntArray | None = None) -> tuple[FloatArray, FloatArray]:
-    """Half the Gauss-Newton Hessian of the objective, and minus half its gradient.
+class Curvature(NamedTuple):
+    """The objective around a point, as far as it is quadratic, in amplitudes and then nonlinear parameters.
+
+    Parameters
+    ----------
+    hessian : float array, shape (n_linear + n_free, n_linear + n_free)
+        Half the Gauss-Newton Hessian.
+    descent : float array, shape (n_linear + n_free,)
+        Minus half the gradient.
+    projected : float array, shape (n_functions, n_free)
+        Slopes of the spectrum in the nonlinear parameters, as coordinates in the baseline's functions.
+    """
+
+    hessian: FloatArray
+    descent: FloatArray
+    projected: FloatArray
+
+
+def curvature(problem: Problem, solution: Solution, free: IntArray | None = None) -> Curvature:
+    """Find how the objective rises and bends at a point.
 
     Parameters
     ----------
@@ -158,11 +177,6 @@ def curvature(problem: Problem, solution: Solution, free: IntArray | None = None
     solution : Solution
     free : int array, optional
         Entries of ``theta`` that may move; all by default.
-
-    Returns
-    -------
-    hessian : float array, shape (n_linear + n_free, n_linear + n_free)
-    descent : float array, shape (n_linear + n_free,)
     """
     moving = slice(None) if free is None else free
     slopes = problem.model.derivative(solution.theta, solution.evaluation, solution.amplitudes)[moving]
@@ -180,7 +194,7 @@ def curvature(problem: Problem, solution: Solution, free: IntArray | None = None
     nonlinear = np.arange(n_linear, n_all)
     hessian[nonlinear, nonlinear] += precision
     descent[n_linear:] -= (solution.theta - problem.theta_mean)[moving] * precision
-    return hessian, descent
+    return Curvature(hessian, descent, rest.projected[:, :-1])
 
 
 def minimise(
@@ -193,7 +207,7 @@ def minimise(
     """
     damping = _LITTLE_DAMPING
     for iteration in range(1, max_iterations + 1):
-        hessian, descent = curvature(problem, solution, free)
+        hessian, descent, _ = curvature(problem, solution, free)
         low, high = _room(problem, solution, free)
         gain = 0.0
         while damping < 1e8:
@@ -237,7 +251,7 @@ def balanced(problem: Problem, solution: Solution, integrated: AmplitudePriors |
         n_known, slope = volume_slope(problem, solution, over)
     except LinAlgError:
         return solution
-    hessian, descent = curvature(problem, solution)
+    hessian, descent, _ = curvature(problem, solution)
     descent[-everything.size :][[layout.LORENTZ, layout.GAUSS, layout.T2]] -= 0.5 * slope
     step = _bounded_step(hessian, descent, *_room(problem, solution, everything))
     if step is None:
@@ -310,13 +324,11 @@ def volume_slope(problem: Problem, solution: Solution, over: AmplitudePriors) ->
     # What slopes are multiplied with, the baseline eliminated once and not from every slope.
     determinant, along = problem.weighted(solution.linear, inverse), problem.weighted(solution.linear, share)
     misfit = problem.weighted(residual, np.ones(1))
-
-    def each(slopes: FloatArray) -> FloatArray:
-        """What the slope of each column contributes, shape (n_linear,)."""
-        of_scale = share * (slopes @ misfit) - (slopes @ along) * amplitudes
-        return np.asarray(2 * (np.einsum("pj,jp->j", determinant, slopes) + weight * of_scale))
-
-    lorentz, gauss = (each(slopes) for slopes in problem.model.width_slopes(solution.evaluation))
+    factors = determinant.T + weight * (np.outer(share, misfit) - np.outer(amplitudes, along))
+    # What the slope of each column contributes.
+    lorentz, gauss = (
+        2 * np.einsum("jp,jp->j", factors, slopes) for slopes in problem.model.width_slopes(solution.evaluation)
+    )
     widths_hz = problem.model.t2_widths_hz
     return n_known, np.array([lorentz.sum(), gauss.sum(), lorentz[: widths_hz.size] @ widths_hz])
 

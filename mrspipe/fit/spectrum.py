@@ -117,7 +117,13 @@ def fit_for_learning(
     fitted = _fit(signal, task, _STAGES[:1])
     misfit = fitted.misfit
     information, moment = nuisance_likelihood(
-        fitted.problem, fitted.solution, fitted.hessian, task.prepared.roles, task.nuisance, fitted.scale, misfit
+        fitted.problem,
+        fitted.solution,
+        fitted.curvature.hessian,
+        task.prepared.roles,
+        task.nuisance,
+        fitted.scale,
+        misfit,
     )
     return MacromoleculePosterior(task.prepared.roles.metabolites, task.generic, information, moment, misfit**-2.0)
 

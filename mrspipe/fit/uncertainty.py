@@ -11,7 +11,7 @@ from mrspipe.core.arrays import FloatArray, IntArray
 from mrspipe.fit.definite import invert_definite, solve_definite
 from mrspipe.fit.nuisance import Nuisance
 from mrspipe.fit.priors import Roles, Scale, width_units
-from mrspipe.fit.solver import Problem, Solution
+from mrspipe.fit.solver import Curvature, Problem, Solution
 
 
 def posterior_covariance(hessian: FloatArray) -> FloatArray:
@@ -35,7 +35,7 @@ def posterior_covariance(hessian: FloatArray) -> FloatArray:
         return np.full(hessian.shape, np.nan)
 
 
-def n_determined(problem: Problem, solution: Solution, covariance: FloatArray) -> float:
+def n_determined(problem: Problem, solution: Solution, around: Curvature, covariance: FloatArray) -> float:
     """Number of parameters that the data determine, those of the baseline among them: the trace of the hat matrix.
 
     With ``J`` the slopes of all parameters but the baseline's, ``C`` their posterior covariance, and the baseline
@@ -46,16 +46,17 @@ def n_determined(problem: Problem, solution: Solution, covariance: FloatArray) -
     ----------
     problem : Problem
     solution : Solution
+    around : Curvature
+        There, in all parameters.
     covariance : float array, shape (n, n)
         Of `posterior_covariance`; where it is not finite, all parameters count.
     """
     n_linear, dimension = solution.amplitudes.size, problem.base.effective_dimension(problem.stiffness)
     if not np.isfinite(covariance).all():
         return dimension + len(covariance)
-    slopes = problem.model.derivative(solution.theta, solution.evaluation, solution.amplitudes)
-    projected = np.hstack([solution.linear.projected, problem.base.projected(slopes.T)])
     of_amplitudes = np.sum(covariance[:n_linear, :n_linear] * problem.amplitude_prior.gram)
     known = of_amplitudes + np.diag(covariance)[n_linear:] @ problem.theta_sd**-2.0
+    projected = np.hstack([solution.linear.projected, around.projected])
     common = np.sum((projected @ covariance) * projected, axis=1) @ (problem.shrinkage * (1 - problem.shrinkage))
     return float(dimension + len(covariance) - known - common)
 

@@ -57,7 +57,7 @@ def test_amplitudes_and_baseline_solve_the_full_linear_system(problem, somewhere
 
 
 def test_the_descent_is_minus_half_the_slope_of_the_objective(problem, somewhere):
-    _, descent = curvature(problem, at(problem, somewhere))
+    descent = curvature(problem, at(problem, somewhere)).descent
     n_linear = at(problem, somewhere).amplitudes.size
     np.testing.assert_allclose(descent[:n_linear], 0, atol=1e-6 * np.abs(descent).max())
     for index in (Layout.PHASE0, Layout.SHIFT, Layout.LORENTZ, Layout.GAUSS, 7, 20, -3):
@@ -173,7 +173,7 @@ def test_a_walk_along_limits_ends_where_it_does_with_these_parameters_held_there
     assert {index: stopped.theta[index] for index in stops} == pytest.approx(limits)
     assert stopped.objective - 25 * len(stops) == pytest.approx(held.objective, abs=1e-3)
     # The data push outwards.
-    _, descent = curvature(limited, stopped)
+    descent = curvature(limited, stopped).descent
     assert (descent[stopped.amplitudes.size :][list(stops)] < 0).all()
 
 

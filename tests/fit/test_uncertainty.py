@@ -29,11 +29,12 @@ def test_what_the_data_determine_is_the_trace_of_the_hat_matrix(problem, minimum
     full[rest, rest] += np.concatenate([problem.theta_sd**-2.0, problem.stiffness * problem.base.penalty])
     unit = 1 / np.sqrt(np.diag(full))
     followed = jacobian * unit @ np.linalg.solve(full * np.outer(unit, unit), (jacobian * unit).T)
-    covariance = posterior_covariance(curvature(problem, solution)[0])
-    assert n_determined(problem, solution, covariance) == pytest.approx(np.trace(followed), rel=1e-5)
+    around = curvature(problem, solution)
+    covariance = posterior_covariance(around.hessian)
+    assert n_determined(problem, solution, around, covariance) == pytest.approx(np.trace(followed), rel=1e-5)
     # Without a covariance all parameters count.
     unknown = np.full((n_linear + n_theta,) * 2, np.nan)
-    assert n_determined(problem, solution, unknown) == pytest.approx(n_linear + n_theta + dimension)
+    assert n_determined(problem, solution, around, unknown) == pytest.approx(n_linear + n_theta + dimension)
 
 
 def _shares(problem, solution):
@@ -91,7 +92,7 @@ def _sample(problem, solution, n_steps, step, rng):
     samples are those of the posterior whatever its shape.
     """
     n_linear = solution.amplitudes.size
-    hessian, _ = curvature(problem, solution)
+    hessian = curvature(problem, solution).hessian
     covariance = np.linalg.inv(hessian)[n_linear:, n_linear:]
     root = np.linalg.cholesky(covariance)
     place = np.zeros(len(root))
