@@ -5,6 +5,7 @@ written with up to 10 significant digits. Columns that name things (``participan
 run ``01`` does not become 1.
 """
 
+import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,10 +26,10 @@ MISSING = "n/a"
 _JSON_CURE = "Write one JSON object in UTF-8; an editor that knows JSON shows where it breaks."
 _N_DIGITS = 10
 _NUMBER_FORMAT = f"%.{_N_DIGITS}g"
-# Exact, so that a whole number divided by one of them is the number nearest to the decimal one. They serve from the
-# smallest to below the largest of these values.
+# Exact, so that a whole number divided by one of them is the number nearest to the decimal one. They serve between
+# these sizes, and a digit beyond, where a logarithm is rounded.
 _POWERS_OF_TEN = 10.0 ** np.arange(23)
-_MOST_DECIMALS, _FEWEST_DECIMALS = 1e-13, 1e10
+_SMALLEST, _LARGEST = 1e-12, 1e9
 _JSON_OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 _READ_AS_MISSING = frozenset({"", "n/a", "N/A", "NA", "NaN", "nan"})
 _LABEL_COLUMNS = frozenset(
@@ -78,7 +79,7 @@ def _lines(columns: Sequence[Any]) -> list[str]:
     if columns and all(getattr(column, "dtype", None) == np.float64 for column in columns):
         values = np.column_stack(columns)
         size = np.abs(values)
-        if len(values) and not ((size >= _FEWEST_DECIMALS) | ((size < _MOST_DECIMALS) & (size > 0))).any():
+        if len(values) and not ((size > _LARGEST) | ((size < _SMALLEST) & (size > 0))).any():
             return _number_lines(values)
     cells = [[format_cell(value) for value in column] for column in columns]
     return ["\t".join(row) for row in zip(*cells, strict=True)]
@@ -298,10 +299,11 @@ def read_json(path: Path) -> dict[str, Any]:
         It is not there, or is not one JSON object.
     """
     try:
-        content = orjson.loads(Path(path).read_text(encoding="utf-8-sig"))
+        # Not orjson: other programs write NaN, which is no JSON, but is meant.
+        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise FileError("The file does not exist.", where=str(path), cure="Restore it.", code="json") from None
-    except (OSError, UnicodeDecodeError, orjson.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise FileError(f"The file is not JSON: {error}.", where=str(path), cure=_JSON_CURE, code="json") from error
     if not isinstance(content, dict):
         kind = type(content).__name__

@@ -181,6 +181,13 @@ def test_an_object_without_a_json_form_is_refused():
             plain(content)
 
 
+def test_a_number_that_another_program_could_not_measure_is_read(tmp_path):
+    (tmp_path / "x.json").write_text('{"EchoTime": NaN, "Words": "NaN"}')
+    content = read_json(tmp_path / "x.json")
+    assert math.isnan(content["EchoTime"])
+    assert content["Words"] == "NaN"
+
+
 @pytest.mark.parametrize("text", ["[1]", "{", "\x80"])
 def test_what_is_not_a_json_object_is_refused(tmp_path, text):
     (tmp_path / "x.json").write_bytes(text.encode("latin-1"))
