@@ -205,6 +205,14 @@ def test_balancing_goes_as_far_as_it_gains_whatever_that_costs(problem, freedom,
     assert parts[np.argmin(sums)] == pytest.approx(1, abs=0.1)
 
 
+def test_balancing_stays_where_no_step_gains(problem, monkeypatch):
+    everything = np.arange(problem.theta_mean.size)
+    best = minimise(problem, at(problem, problem.theta_mean), free=everything, tolerance=1e-4, max_iterations=60)
+    # Away from the best point the amplitudes' volume costs more than any step can gain.
+    monkeypatch.setattr("mrspipe.fit.solver.volume", lambda _problem, solution, *_: 0.0 if solution is best else 1e6)
+    assert balanced(problem, best).theta is best.theta
+
+
 def test_balancing_leaves_what_stopped_at_a_limit_and_passes_none(problem):
     layout = problem.model.layout
     # Expected far from the data: the Gaussian width stops at five standard deviations.
