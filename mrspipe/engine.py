@@ -8,6 +8,7 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -26,6 +27,8 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is."""
+# Until a worker has loaded what it needs. Measured.
+_WORKER_START_S = 1.0
 
 
 class EngineSettings(Settings):
@@ -89,16 +92,17 @@ class Workers:
     ----------
     engine : EngineSettings or int
         Or the number of local worker processes; 0: one for each core this process may use, 1: no workers.
-    fewest_jobs : int, optional
-        With ``n_procs`` 0 and fewer jobs than this, none: each worker needs a while to start.
+    sparing : bool, optional
+        With ``n_procs`` 0, jobs begin in this process, and workers start where what is left takes longer without them.
+        A job that ends its process then ends this one.
     work_dir : Path, optional
         Where Dask workers keep what does not fit into memory.
     """
 
-    def __init__(self, engine: EngineSettings | int, *, fewest_jobs: int = 2, work_dir: Path = Path("logs")) -> None:
+    def __init__(self, engine: EngineSettings | int, *, sparing: bool = False, work_dir: Path = Path("logs")) -> None:
         self._settings = EngineSettings(n_procs=engine) if isinstance(engine, int) else engine
         self._n_procs = 1 if self._settings.engine == "serial" else self._settings.n_procs or usable_cores()
-        self._fewest_jobs = fewest_jobs
+        self._sparing = sparing and self._settings.engine == "local" and not self._settings.n_procs
         self._work_dir = work_dir
         self._pool: ProcessPoolExecutor | None = None
         self._cluster: Cluster | None = None
@@ -119,7 +123,7 @@ class Workers:
         *,
         lost: Callable[[Job], Result],
         done: Callable[[Result], None] = lambda _: None,
-        fewest_jobs: int | None = None,
+        fewest_jobs: int = 2,
     ) -> list[Result]:
         """Run ``work`` on every job.
 
@@ -133,17 +137,17 @@ class Workers:
         done : callable, optional
             Called in this process with each result as soon as it is there, in any order. What it raises stops the rest.
         fewest_jobs : int, optional
-            For this call, instead of that of the workers.
+            With ``n_procs`` 0 and fewer jobs than this, they run in this process.
 
         Returns
         -------
         list
             One result a job, in the order of the jobs.
         """
-        fewest = 2 if self._settings.n_procs else fewest_jobs or self._fewest_jobs
+        fewest = 2 if self._settings.n_procs else fewest_jobs
         if len(jobs) < fewest or (self._n_procs == 1 and self._settings.engine != "dask"):
             return _run_here(work, jobs, done)
-        results: dict[int, Result] = {}
+        results = dict(enumerate(self._begun_here(work, jobs, done)))
         # A worker that dies takes the jobs of others with it: those of its whole pool, which get a second one, or those
         # that a Dask worker had yet to begin, which the scheduler gives to others itself. What is not done then runs
         # alone, and only a job whose own worker dies is lost.
@@ -157,6 +161,20 @@ class Workers:
             if index not in results:
                 results[index] = _reported(lost(job), done)
         return [results[index] for index in range(len(jobs))]
+
+    def _begun_here(
+        self, work: Callable[[Job], Result], jobs: Sequence[Job], done: Callable[[Result], None]
+    ) -> list[Result]:
+        """Results of the first jobs, or of all, as far as they are not worth the start of workers."""
+        if not self._sparing or self._pool is not None:
+            return []
+        # The first job loads libraries and fills caches; the second one tells how long each takes.
+        first = _run_here(work, jobs[:1], done)
+        start = time.perf_counter()
+        second = _run_here(work, jobs[1:2], done)
+        saved_s = (time.perf_counter() - start) * len(jobs[2:]) * (1 - 1 / self._n_procs)
+        rest = _run_here(work, jobs[2:], done) if saved_s < _WORKER_START_S else []
+        return [*first, *second, *rest]
 
     def _dask(self) -> Cluster:
         self._cluster = self._cluster or Cluster(

@@ -246,13 +246,6 @@ def test_a_comparison_that_cannot_be_made_says_why(monkeypatch, capsys, tmp_path
     assert message in capsys.readouterr().err
 
 
-def test_a_seed_that_no_file_can_hold_is_refused(monkeypatch, capsys, tmp_path):
-    out = tmp_path / "tables"
-    assert call(monkeypatch, "synth", "two_groups", out, "--level", "concentrations", "--random-seed", 2**63) == 2
-    assert "--random-seed" in capsys.readouterr().err
-    assert not out.exists()
-
-
 def test_synth_can_make_the_tables_alone_and_stats_reads_them(monkeypatch, capsys, tmp_path):
     out = tmp_path / "tables"
     assert call(monkeypatch, "synth", "two_groups", out, "--level", "concentrations", "--random-seed", "3") == 0

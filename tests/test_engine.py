@@ -99,8 +99,36 @@ def test_after_a_worker_died_the_next_call_has_new_ones():
 
 
 def test_few_jobs_run_here_unless_workers_were_asked_for():
-    with Workers(0, fewest_jobs=3) as workers:
-        assert set(workers.run(process, range(2), lost=process)) == {os.getpid()}
+    with Workers(0) as workers:
+        assert set(workers.run(process, range(2), lost=process, fewest_jobs=3)) == {os.getpid()}
+
+
+def slow_process(_):
+    time.sleep(0.02)
+    return os.getpid()
+
+
+@pytest.mark.parametrize(
+    # With two workers 8 further jobs of 0.02 s are done 0.08 s sooner.
+    ("start_s", "n_here"),
+    [(0.01, 2), (10.0, 10)],
+)
+def test_a_sparing_run_starts_workers_where_they_are_done_first(monkeypatch, start_s, n_here):
+    monkeypatch.setattr("mrspipe.engine._WORKER_START_S", start_s)
+    monkeypatch.setattr("mrspipe.engine.usable_cores", lambda: 2)
+    seen = []
+    with Workers(0, sparing=True) as workers:
+        ran_in = workers.run(slow_process, range(10), lost=process, done=seen.append)
+        # Workers that are there are used.
+        again = workers.run(slow_process, range(3), lost=process)
+    assert [one == os.getpid() for one in ran_in] == [True] * n_here + [False] * (10 - n_here)
+    assert sorted(seen) == sorted(ran_in)
+    assert (os.getpid() in again) == (n_here == 10)
+
+
+def test_workers_that_were_asked_for_start_at_once_also_in_a_sparing_run():
+    with Workers(2, sparing=True) as workers:
+        assert os.getpid() not in workers.run(process, range(3), lost=process)
 
 
 def test_progress_counts_the_jobs_that_are_done():

@@ -6,7 +6,7 @@ from typing import Annotated, get_args
 import typer
 
 from mrspipe.cli.app import app
-from mrspipe.cli.options import ConfigOption, Processes, Quiet, RandomSeed, with_processes
+from mrspipe.cli.options import ConfigOption, Processes, Quiet, with_processes
 
 
 @app.command(epilog="Example: mrspipe calibrate null --cohorts 200")
@@ -25,7 +25,7 @@ def calibrate(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the results; calibration_RECIPE by default.")
     ] = None,
-    random_seed: RandomSeed = None,
+    random_seed: Annotated[int | None, typer.Option("--random-seed", min=0, help="Instead of the recipe's.")] = None,
     all_metabolites: Annotated[
         bool, typer.Option("--all-metabolites", help="Also the secondary metabolites of the design.")
     ] = False,

@@ -58,8 +58,6 @@ WorkDir = Annotated[
     typer.Option("-w", "--work-dir", "--work_dir", help="For what is not a result; by default OUT_DIR/logs."),
 ]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Also say what each scan and step took.")]
-# As large as a whole number of TOML and JSON may be.
-RandomSeed = Annotated[int | None, typer.Option("--random-seed", min=0, max=2**63 - 1, help="Instead of the recipe's.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")]
 
 

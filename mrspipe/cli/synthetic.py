@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mrspipe.cli.app import app
-from mrspipe.cli.options import Quiet, RandomSeed
+from mrspipe.cli.options import Quiet
 
 
 class Level(StrEnum):
@@ -30,7 +30,7 @@ def synth(
             "no spectra, the tables of an analysis, for mrspipe stats.",
         ),
     ] = Level.raw,
-    random_seed: RandomSeed = None,
+    random_seed: Annotated[int | None, typer.Option("--random-seed", min=0, help="Instead of the recipe's.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Make a synthetic study; its truth is written beside it, to OUT_truth."""

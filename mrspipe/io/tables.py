@@ -9,6 +9,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ _NUMBER_FORMAT = f"%.{_N_DIGITS}g"
 # these sizes, and a digit beyond, where a logarithm is rounded.
 _POWERS_OF_TEN = 10.0 ** np.arange(23)
 _SMALLEST, _LARGEST = 1e-12, 1e9
-_JSON_OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+_JSON_OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
 _READ_AS_MISSING = frozenset({"", "n/a", "N/A", "NA", "NaN", "nan"})
 _LABEL_COLUMNS = frozenset(
     {"sub", "ses", "task", "acq", "nuc", "voi", "rec", "run", "echo", "inv"}
@@ -248,35 +249,19 @@ def write_json(path: Path, content: Any) -> None:
     path : Path
     content : object
         Mappings, sequences, arrays, dataclasses, paths (written with forward slashes), text, numbers, None.
-
-    Raises
-    ------
-    TypeError
-        Something is of another type, or is a whole number of more than 64 bits.
     """
-    atomic_write_bytes(path, json_bytes(content, indented=True) + b"\n")
+    atomic_write_bytes(path, json_bytes(content))
 
 
-def json_bytes(content: Any, *, indented: bool = False) -> bytes:
-    """Give an object as `write_json` writes it, or on one line.
-
-    Examples
-    --------
-    >>> json_bytes({"b": np.array([1.0, np.nan]), "a": (True,)})
-    b'{"a":[true],"b":[1.0,null]}'
-    """
-    return orjson.dumps(content, _plain, _JSON_OPTIONS | (orjson.OPT_INDENT_2 if indented else 0))
-
-
-def _plain(content: Any) -> Any:
-    """What orjson knows instead of an object that it does not know."""
-    if isinstance(content, Mapping):
-        return dict(content)
-    if isinstance(content, (np.ndarray, np.generic)):
-        return content.tolist()
-    if isinstance(content, Path):
-        return content.as_posix()
-    raise TypeError
+def json_bytes(content: Any) -> bytes:
+    """Give the bytes that `write_json` writes."""
+    reduced = plain(content)
+    try:
+        return orjson.dumps(reduced, option=_JSON_OPTIONS)
+    except TypeError:
+        # What orjson does not write: whole numbers of more than 64 bits, and what is nested deeper than 254 levels.
+        text = json.dumps(reduced, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        return f"{text}\n".encode()
 
 
 def plain(content: Any) -> Any:
@@ -285,9 +270,27 @@ def plain(content: Any) -> Any:
     Examples
     --------
     >>> plain({"b": np.array([1.0, np.nan]), 2: (True,)})
-    {'2': [True], 'b': [1.0, None]}
+    {'b': [1.0, None], '2': [True]}
     """
-    return orjson.loads(json_bytes(content))
+    # Most of what is written are numbers.
+    if isinstance(content, float):
+        return float(content) if math.isfinite(content) else None
+    if isinstance(content, Mapping):
+        return {str(key): plain(value) for key, value in content.items()}
+    if isinstance(content, np.ndarray):
+        finite = content.dtype == np.float64 and np.isfinite(content).all()
+        return content.tolist() if finite else plain(content.tolist())
+    if isinstance(content, (list, tuple)):
+        return [plain(value) for value in content]
+    if isinstance(content, np.generic):
+        return plain(content.item())
+    if isinstance(content, Path):
+        return content.as_posix()
+    if is_dataclass(content) and not isinstance(content, type):
+        return plain(asdict(content))
+    if content is None or isinstance(content, (bool, int, str)):
+        return content
+    raise TypeError(f"A {type(content).__name__} cannot be written as JSON.")
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -196,7 +196,7 @@ def _planned(
 
 def _dataset_files(bids_dir: Path, subject: str) -> dict[Path, bytes]:
     files = {
-        bids_dir / name: content.encode() if isinstance(content, str) else _json(content)
+        bids_dir / name: content.encode() if isinstance(content, str) else json_bytes(content)
         for name, content in skeleton(bids_dir).items()
     }
     participants = bids_dir / "participants.tsv"
@@ -281,12 +281,8 @@ def _spectrum(path: Path, converted: Converted, links: Mapping[str, Any], *, kee
         sidecar["ImportRepairs"] = repairs
     return {
         path: signal_bytes(signal, compressed=True, extra_header=header),
-        path.with_name(path.name.replace(".nii.gz", ".json")): _json(sidecar),
+        path.with_name(path.name.replace(".nii.gz", ".json")): json_bytes(sidecar),
     }
-
-
-def _json(content: object) -> bytes:
-    return json_bytes(content, indented=True) + b"\n"
 
 
 def _is_same(path: Path, content: bytes) -> bool:

@@ -16,7 +16,7 @@ from mrspipe.io.program import program_mark
 from mrspipe.io.tables import write_json
 from mrspipe.pipeline.marks import Marks, relative
 
-_LIBRARIES = ("numpy", "scipy", "nibabel", "pandas", "statsmodels")
+_LIBRARIES = ("numpy", "scipy", "nibabel", "pandas", "statsmodels", "orjson")
 
 
 def provenance(

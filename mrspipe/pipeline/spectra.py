@@ -4,7 +4,6 @@ A batch goes through in passes: every spectrum is read and preprocessed, all of 
 settings ask for it (`mrspipe.pipeline.learning`), and every one is fitted. Preprocessed spectra stay in memory.
 """
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -39,8 +38,6 @@ from mrspipe.preprocess.steps import PreprocessSettings, preprocess
 from mrspipe.report.figures import fit_figure
 from mrspipe.report.svg import svg_file
 
-# Time that a worker takes to start, and that drawing a fit and learning from a spectrum take, in fits. Measured.
-_WORKER_START, _FIGURE, _LEARNING = 50.0, 2.0, 1.2
 # What is preprocessed needs no further step.
 _PREPROCESSED = {"preprocess": PreprocessSettings(steps=())}
 
@@ -158,7 +155,7 @@ def fit_files(
         SpectrumJob(name, spectrum, water, out_dir, config, header, figures)
         for name, spectrum, water in zip(_names(spectra), spectra, waters or _no_water(spectra), strict=True)
     ]
-    with Workers(config.engine, fewest_jobs=_fewest_for_workers(config, figures)) as workers:
+    with Workers(config.engine, sparing=True) as workers:
         clean = workers.run(_prepare, jobs, lost=_lost, done=counted(progress, "Preprocessing", len(jobs)))
         learned = _learned(clean, out_dir, config, workers, progress)
         waiting = [_FitJob(job, scan, learned) for job, scan in zip(jobs, clean, strict=True)]
@@ -168,12 +165,6 @@ def fit_files(
         usable = {job.name: scan.metabolites for job, scan in zip(jobs, clean, strict=True) if isinstance(scan, Scan)}
         write_spectrum_changes(out_dir / "changes.tsv", usable, config, learned)
     return BatchSummary(tuple(outcomes), learned)
-
-
-def _fewest_for_workers(config: StudyConfig, figures: bool) -> int:
-    """Number of spectra from which on two workers are done first, their start included."""
-    each = 1.0 + (_FIGURE if figures else 0.0) + (_LEARNING if config.fit.mm == "study" else 0.0)
-    return math.ceil(2 * _WORKER_START / each)
 
 
 def _learned(

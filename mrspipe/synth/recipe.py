@@ -230,7 +230,7 @@ class Recipe(Sourced):
     """Name in dataset_description.json."""
     description: str = ""
     """What the study is for."""
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+    seed: Annotated[int, Field(ge=0)] = 1
     """Seed of all random numbers."""
     groups: Annotated[tuple[Group, ...], Field(min_length=1)] = (Group(),)
     """Groups of participants."""

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import subprocess
+import sys
 import warnings
 from dataclasses import replace
 
@@ -215,6 +217,23 @@ def test_the_same_signal_gives_the_same_bytes(tmp_path, signal):
         write_signal(tmp_path / name, signal.after(step, signal.samples))
     assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
     assert (tmp_path / "a.nii.gz").stat().st_mode & 0o777 == 0o644
+
+
+def test_reading_loads_no_dicom_library_and_leaves_it_usable(tmp_path, signal):
+    pytest.importorskip("pydicom")
+    write_signal(tmp_path / "a.nii.gz", signal)
+    code = (
+        "import sys; from pathlib import Path; from mrspipe.io.nifti_mrs import read_signal;"
+        f"read_signal(Path({str(tmp_path / 'a.nii.gz')!r})); print('pydicom' in sys.modules);"
+        "import pydicom; import nibabel.nicom.dicomwrappers; print(pydicom.Dataset.__name__)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["False", "Dataset"]
+
+
+def test_a_number_of_any_size_in_anothers_header_is_kept(tmp_path, signal):
+    write_signal(tmp_path / "a.nii.gz", signal, extra_header={"UID": 2**70})
+    assert read_extension(tmp_path / "a.nii.gz")["UID"] == 2**70
 
 
 def test_history_is_appended_and_what_others_wrote_is_kept(tmp_path, signal):

@@ -1,5 +1,7 @@
 import json
 import math
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -7,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mrspipe.core.arrays import FloatArray
 from mrspipe.core.errors import FileError
 from mrspipe.io.tables import format_cell, join_tables, plain, read_json, read_table, write_json, write_table
 
@@ -27,6 +30,22 @@ def test_numbers_come_back_to_ten_digits_and_nan_as_nan(tmp_path_factory, values
     back = read_table(path)["value"].to_numpy(dtype=float)
     # Half a unit of the tenth digit, relative to a first digit of 1; the smallest doubles have fewer digits.
     np.testing.assert_allclose(back, values, rtol=5e-10, atol=1e-300)
+
+
+@given(st.lists(st.floats(1e-12, 1e9) | st.floats(-1e9, -1e-12), min_size=1, max_size=20))
+def test_usual_numbers_alone_are_rounded_to_ten_digits(tmp_path_factory, values):
+    path = tmp_path_factory.mktemp("t") / "t.tsv"
+    write_table(path, {"value": np.array(values)})
+    for cell, value in zip(path.read_text().split()[1:], values, strict=True):
+        digits = cell.lower().partition("e")[0].replace(".", "").lstrip("-0")
+        # Eleven where a logarithm just below a power of ten is rounded to it.
+        assert len(digits) <= 11
+        assert abs(float(cell) - value) <= (0.5 + 1e-5) * 10.0 ** (math.floor(math.log10(abs(value))) - 9)
+
+
+def test_zero_has_no_sign_in_a_table(tmp_path):
+    write_table(tmp_path / "t.tsv", {"a": np.array([-0.0, 1.5])})
+    assert (tmp_path / "t.tsv").read_text() == "a\n0\n1.5\n"
 
 
 @given(st.lists(st.tuples(_NUMBERS, _NUMBERS), max_size=8))
@@ -142,8 +161,7 @@ def test_joined_tables_agree_on_the_type_of_a_column(tmp_path):
     assert table["note"][1] == "late"
 
 
-_WHOLE = st.integers(-(2**63), 2**64 - 1)
-_SCALARS = st.none() | st.booleans() | _WHOLE | _WORDS
+_SCALARS = st.none() | st.booleans() | st.integers() | _WORDS
 
 
 def _nested(scalars):
@@ -176,9 +194,32 @@ def test_json_has_the_same_bytes_in_any_order(tmp_path):
 
 
 def test_an_object_without_a_json_form_is_refused():
-    for content in (object(), 2**64):
-        with pytest.raises(TypeError):
-            plain(content)
+    with pytest.raises(TypeError, match="object cannot be written as JSON"):
+        plain(object())
+
+
+@dataclass(frozen=True)
+class _Record:
+    second: FloatArray
+    first: Path
+
+
+def test_records_arrays_and_paths_have_a_json_form(tmp_path):
+    # Arrays of another byte order and of every other element, too.
+    values = np.arange(6, dtype=">f8")[::2]
+    write_json(tmp_path / "x.json", {"record": _Record(values, Path("a") / "b"), "deep": _nested_lists(300)})
+    text = (tmp_path / "x.json").read_text()
+    assert text.index('"first"') < text.index('"second"')
+    content = read_json(tmp_path / "x.json")
+    assert content["record"] == {"first": "a/b", "second": [0.0, 2.0, 4.0]}
+    assert content["deep"] == _nested_lists(300)
+
+
+def _nested_lists(depth):
+    content = []
+    for _ in range(depth):
+        content = [content]
+    return content
 
 
 def test_a_number_that_another_program_could_not_measure_is_read(tmp_path):
