@@ -80,3 +80,18 @@ def test_the_test_command_of_the_readme_is_the_one_that_continuous_integration_r
     line = 'pip install -e ".[test]"'
     assert line in (ROOT / "README.md").read_text()
     assert 'pip install -e ".\\[test\\]"' in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.mark.parametrize(
+    ("command", "rows"),
+    [
+        (("tests/benchmarks/fit_speed.py", "--n", "1"), 4),
+        (("tests/benchmarks/preprocessing_snr.py", "--n", "2"), 2),
+        (("tests/benchmarks/engine.py", "plan", "--n", "4"), 1),
+        (("docs/fit_noise.py", "small", "--n", "2"), 5),
+        (("docs/fit_recovery.py", "--n", "2", "--snr", "40", "--pairs", "2"), 10),
+    ],
+)
+def test_a_script_whose_figures_the_documentation_gives_runs(command, rows):
+    told = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert len(told.splitlines()) >= rows

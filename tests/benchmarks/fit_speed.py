@@ -29,13 +29,13 @@ from mrspipe.fit.spectrum import fit_for_learning, fit_spectrum
 
 
 def by_differences(model: SpectralModel, theta: FloatArray, _: Evaluation, amplitudes: FloatArray) -> FloatArray:
-    """Derivative of the real spectrum by central differences, shape (n_ppm, n_theta)."""
+    """Derivative of the real spectrum by central differences, shape (n_theta, n_ppm)."""
     step = 1e-4
     columns = []
     for one in step * np.eye(theta.size):
         ahead, behind = (amplitudes @ model.evaluate(theta + sign * one).spectra.real for sign in (1, -1))
         columns.append((ahead - behind) / (2 * step))
-    return np.column_stack(columns)
+    return np.array(columns)
 
 
 def cpu_ms(work: Callable[[Signal], object], signals: Sequence[Signal]) -> float:
