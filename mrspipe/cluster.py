@@ -212,12 +212,14 @@ class Cluster:
             What the job raised.
         """
         from distributed import CancelledError, KilledWorker
+        from distributed.comm.core import CommClosedError
 
         try:
             return (future.result(timeout=_LOOK_S),)
         except KilledWorker:
             return ()
-        except CancelledError as error:
+        except (CancelledError, CommClosedError) as error:
+            # The second where the scheduler goes while it is asked for the result.
             raise self._broken("went away", "Run") from error
         except TimeoutError as error:
             if future.status == "error":

@@ -170,6 +170,22 @@ def test_a_scheduler_that_went_away_is_named(scheduler, monkeypatch):
 
 
 @pytest.mark.slow
+def test_a_scheduler_that_goes_while_it_is_asked_is_named(scheduler, monkeypatch):
+    from distributed import Future
+    from distributed.comm.core import CommClosedError
+
+    def reset(*_args, **_options):
+        raise CommClosedError("in <TCP (closed)>: Connection reset by peer")
+
+    monkeypatch.setattr(Future, "result", reset)
+    with (
+        pytest.raises(InputError, match="The scheduler of the cluster went away"),
+        Workers(EngineSettings(engine="dask", dask_address=scheduler[0])) as pool,
+    ):
+        pool.run(square, range(2), lost=negative)
+
+
+@pytest.mark.slow
 def test_a_study_on_a_cluster_gives_the_same_bytes(scheduler, pairs_study, analysed, tmp_path):
     asked = request(pairs_study, tmp_path / "out", "two_groups")
     config = with_settings(asked.config, "engine", engine="dask", dask_address=scheduler[0])
