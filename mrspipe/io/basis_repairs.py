@@ -69,7 +69,9 @@ def repaired(basis: BasisSet, *, where: str = "") -> BasisSet:
     FileError
         Some entries have one sign of the frequency and some the other (code ``basis-sign``).
     """
-    return _calibrated(_whole_first_points(_with_sign(basis, where)))
+    whole = _whole_first_points(_with_sign(basis, where))
+    singlets = _singlets(whole)
+    return _calibrated(_referenced(whole, singlets), singlets)
 
 
 def _with_sign(basis: BasisSet, where: str) -> BasisSet:
@@ -120,23 +122,6 @@ def _whole_first_points(basis: BasisSet) -> BasisSet:
     return replace(basis, fids=fids, repairs=(*basis.repairs, f"first point was halved and is restored: {which}"))
 
 
-def _calibrated(basis: BasisSet) -> BasisSet:
-    """Put the set in its place, and find line width and proton amplitude; the file's width where no singlet is."""
-    singlets = _singlets(basis)
-    moved = _referenced(basis, singlets)
-    if moved is not basis:
-        singlets = _singlets(moved)
-    width_hz, repairs = moved.linewidth_hz, moved.repairs
-    if singlets:
-        width_hz = float(np.mean([voigt_fwhm(line.lorentz_hz, line.gauss_hz) for line in singlets.values()]))
-    protons = {name: singlet.amplitude / METHYL_PROTONS for name, singlet in singlets.items()}
-    amplitude = _agreed(protons)
-    if amplitude is None:
-        found = ", ".join(f"{name} {value:.4g}" for name, value in protons.items()) or "no singlet of NAA or Cr"
-        repairs = (*repairs, f"amplitude of one proton not known ({found}): only ratios have a meaning")
-    return replace(moved, linewidth_hz=width_hz, proton_amplitude=amplitude, repairs=repairs)
-
-
 def _referenced(basis: BasisSet, singlets: Mapping[str, _Singlet]) -> BasisSet:
     """Move the set to the literature's shifts, only where its singlets say that it is off."""
     offsets = [singlet.ppm - _SINGLETS[name] for name, singlet in singlets.items()]
@@ -148,6 +133,19 @@ def _referenced(basis: BasisSet, singlets: Mapping[str, _Singlet]) -> BasisSet:
     fids = shifted(basis.fids, basis.axis, -offset_ppm * basis.axis.hz_per_ppm)
     repair = f"all entries moved by {-offset_ppm:+.3f} ppm, so that the methyl singlets of NAA and Cr are in place"
     return replace(basis, fids=fids, repairs=(*basis.repairs, repair))
+
+
+def _calibrated(basis: BasisSet, singlets: Mapping[str, _Singlet]) -> BasisSet:
+    """Find line width and proton amplitude from the singlets; the file's width where there is no singlet."""
+    width_hz = basis.linewidth_hz
+    if singlets:
+        width_hz = float(np.mean([voigt_fwhm(line.lorentz_hz, line.gauss_hz) for line in singlets.values()]))
+    protons = {name: singlet.amplitude / METHYL_PROTONS for name, singlet in singlets.items()}
+    amplitude, repairs = _agreed(protons), basis.repairs
+    if amplitude is None:
+        found = ", ".join(f"{name} {value:.4g}" for name, value in protons.items()) or "no singlet of NAA or Cr"
+        repairs = (*repairs, f"amplitude of one proton not known ({found}): only ratios have a meaning")
+    return replace(basis, linewidth_hz=width_hz, proton_amplitude=amplitude, repairs=repairs)
 
 
 def _agreed(values: dict[str, float]) -> float | None:
