@@ -28,12 +28,13 @@ from recovery.generator import Conditions, SyntheticSpectrum, fitted_basis, spec
 from recovery.studies import FAMILIES, family_of
 
 from mrspipe.io.basis_files import write_basis
-from mrspipe.io.lcmodel_files import control_text, write_raw
+from mrspipe.io.lcmodel_files import control_text, spectrum_settings, write_raw
 from mrspipe.io.lcmodel_results import read_lcmodel_table
 
 _DATA = Path(__file__).parents[2] / "shared" / "data"
 _SUMS = {"Glx": "Glu+Gln", "tNAA": "NAA+NAAG", "tCho": "GPC+PCh"}
 _CREATINE = "Cr+PCr"
+_RANGE_PPM = (0.2, 4.0)
 _N_SHOWN = 5
 _TREATMENTS: dict[str, Treatment] = {"mrspipe, alone": "generic", "mrspipe, study": "study"}
 
@@ -77,21 +78,10 @@ def _by_lcmodel(made: Sequence[SyntheticSpectrum], program: Path) -> tuple[dict[
 
 
 def _run(program: Path, folder: Path, spectrum: SyntheticSpectrum) -> tuple[list[float], list[float]]:
-    axis = spectrum.signal.axis
     write_raw(folder / "data.RAW", spectrum.signal)
     (folder / "table").unlink(missing_ok=True)
-    control = {
-        "nunfil": axis.n_points,
-        "deltat": axis.dwell_s,
-        "hzpppm": axis.hz_per_ppm,
-        "ppmst": 4.0,
-        "ppmend": 0.2,
-        "filbas": "press.basis",
-        "filraw": "data.RAW",
-        "filps": "page.ps",
-        "filtab": "table",
-        "ltable": 7,
-    }
+    files = {"raw": "data.RAW", "basis": "press.basis", "table": "table"}
+    control = spectrum_settings(spectrum.signal.axis, _RANGE_PPM, **files)
     subprocess.run([program], input=control_text(control).encode(), cwd=folder, capture_output=True, check=False)
     rows = {name: (level, sd_pct / 100) for name, level, sd_pct, _ in read_lcmodel_table(folder / "table").rows}
     creatine, creatine_sd = rows[_CREATINE]

@@ -163,6 +163,34 @@ def control_text(settings: Mapping[str, str | float | int | bool]) -> str:
     return "\n".join([" $LCMODL", *lines, " $END\n"])
 
 
+def spectrum_settings(
+    axis: SpectralAxis, range_ppm: tuple[float, float], *, raw: str, basis: str, table: str
+) -> dict[str, str | float | int | bool]:
+    """Give the control parameters that every fit needs, for `control_text`.
+
+    Parameters
+    ----------
+    axis : SpectralAxis
+        Of the spectrum.
+    range_ppm : tuple of float
+        Both ends of what is fitted.
+    raw, basis, table : str
+        Files of the spectrum, of the basis set, and where the concentrations go. The page is written to ``lcmodel.ps``.
+    """
+    return {
+        "nunfil": axis.n_points,
+        "deltat": axis.dwell_s,
+        "hzpppm": axis.hz_per_ppm,
+        "ppmst": max(range_ppm),
+        "ppmend": min(range_ppm),
+        "filbas": basis,
+        "filraw": raw,
+        "filps": "lcmodel.ps",
+        "filtab": table,
+        "ltable": 7,
+    }
+
+
 def _fortran(value: str | float | int | bool) -> str:
     if isinstance(value, bool):
         return "T" if value else "F"

@@ -21,7 +21,7 @@ from mrspipe.io.atomic import atomic_write_text
 from mrspipe.io.basis_files import write_basis
 from mrspipe.io.bids import ScanFiles, read_scan
 from mrspipe.io.derivatives import read_clean
-from mrspipe.io.lcmodel_files import control_text, write_raw
+from mrspipe.io.lcmodel_files import control_text, spectrum_settings, write_raw
 from mrspipe.io.lcmodel_results import read_lcmodel_table
 from mrspipe.io.sidecars import with_sidecar
 from mrspipe.pipeline.basis import basis_for
@@ -123,22 +123,9 @@ def _write_input(job: LcmodelJob) -> None:
     basis = basis_for(signal, config.basis)
     water = _water(job)
     write_raw(job.folder / "data.RAW", signal)
-    settings: dict[str, str | float | int | bool] = {
-        "title": key.label,
-        "nunfil": signal.axis.n_points,
-        "deltat": signal.axis.dwell_s,
-        "hzpppm": signal.axis.hz_per_ppm,
-        "ppmst": max(config.fit.range_ppm),
-        "ppmend": min(config.fit.range_ppm),
-        "filbas": _basis_path(job, basis),
-        "filraw": "data.RAW",
-        "filps": "lcmodel.ps",
-        "lps": 8,
-        "filtab": _TABLE,
-        "ltable": 7,
-        "filcoo": "lcmodel.coord",
-        "lcoord": 9,
-    }
+    files = {"raw": "data.RAW", "basis": _basis_path(job, basis), "table": _TABLE}
+    settings = spectrum_settings(signal.axis, config.fit.range_ppm, **files)
+    settings |= {"title": key.label, "lps": 8, "filcoo": "lcmodel.coord", "lcoord": 9}
     if water is not None:
         write_raw(job.folder / "water.H2O", water)
         settings |= {"filh2o": "water.H2O", "dows": True, "wconc": config.quantify.lcmodel_wconc_mmol}
