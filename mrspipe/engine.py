@@ -123,7 +123,6 @@ class Workers:
         *,
         lost: Callable[[Job], Result],
         done: Callable[[Result], None] = lambda _: None,
-        fewest_jobs: int = 2,
     ) -> list[Result]:
         """Run ``work`` on every job.
 
@@ -136,16 +135,13 @@ class Workers:
             Gives the result of a job whose worker died, as when the machine runs out of memory.
         done : callable, optional
             Called in this process with each result as soon as it is there, in any order. What it raises stops the rest.
-        fewest_jobs : int, optional
-            With ``n_procs`` 0 and fewer jobs than this, they run in this process.
 
         Returns
         -------
         list
             One result a job, in the order of the jobs.
         """
-        fewest = 2 if self._settings.n_procs else fewest_jobs
-        if len(jobs) < fewest or (self._n_procs == 1 and self._settings.engine != "dask"):
+        if len(jobs) < 2 or (self._n_procs == 1 and self._settings.engine != "dask"):
             return _run_here(work, jobs, done)
         results = dict(enumerate(self._begun_here(work, jobs, done)))
         # A worker that dies takes the jobs of others with it: those of its whole pool, which get a second one, or those

@@ -98,11 +98,6 @@ def test_after_a_worker_died_the_next_call_has_new_ones():
         assert workers.run(square, [1, 2, 3], lost=square) == [1, 4, 9]
 
 
-def test_few_jobs_run_here_unless_workers_were_asked_for():
-    with Workers(0) as workers:
-        assert set(workers.run(process, range(2), lost=process, fewest_jobs=3)) == {os.getpid()}
-
-
 def slow_process(_):
     time.sleep(0.02)
     return os.getpid()

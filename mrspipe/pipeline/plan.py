@@ -77,7 +77,7 @@ def preview_study(request: StudyRequest) -> StudyPlan:
     MrspipeError
         The dataset, the output folder or the settings cannot be used at all.
     """
-    with Workers(request.config.engine) as workers:
+    with Workers(request.config.engine, sparing=True) as workers:
         checks = check_scans(find_study(request)[0], request.config, workers)
     return plan_study(request, checks.refused)
 

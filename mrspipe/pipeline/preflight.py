@@ -33,8 +33,6 @@ from mrspipe.quantify.reference import all_times_stated
 from mrspipe.stats.questions import resolve_contrasts
 
 _HEADER = tuple[str, str, str, str]
-# Starting worker processes takes longer than examining a few scans.
-_FEWEST_FOR_WORKERS = 8
 _COLUMNS = {
     "scan": "Name of the scan; n/a for what concerns the study.",
     "outcome": "refused, accepted (the settings override it), doubt or note.",
@@ -108,7 +106,7 @@ def check_study(
     files = find_scans(bids_dir, selection=selection, derivatives=derivatives)
     everything = files if selection == Selection() else find_scans(bids_dir, derivatives=derivatives)
     refuse_unknown_labels(everything, config.design)
-    with Workers(config.engine) as workers:
+    with Workers(config.engine, sparing=True) as workers:
         checks = check_scans(files, config, workers, try_basis=True)
     good = [pair for pair in zip(files.scans, checks.reports, strict=True) if pair[0].key not in checks.refused]
     return Preflight(
@@ -160,7 +158,7 @@ def check_scans(
     keep_in = out_dir if marks else None
     jobs = [ExamineJob(one, keep_in, mark_of[one.key], basis) for one in files.scans if one.key not in known]
     done = counted(progress, "Checks", len(jobs))
-    examined = workers.run(examine, jobs, lost=unexamined, done=done, fewest_jobs=_FEWEST_FOR_WORKERS)
+    examined = workers.run(examine, jobs, lost=unexamined, done=done)
     known |= {report.key: report for report in examined}
     reports = tuple(known[one.key] for one in files.scans)
     not_asked = [one for one in others if one.key not in known]
