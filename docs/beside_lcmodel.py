@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from recovery.evaluation import METABOLITES, Estimates, Treatment, fitted, recovery_rows
+from recovery.evaluation import JUDGED, Estimates, Treatment, fitted, recovery_rows
 from recovery.generator import Conditions, SyntheticSpectrum, fitted_basis, spectra
 from recovery.studies import FAMILIES, family_of
 
@@ -32,8 +32,7 @@ from mrspipe.io.lcmodel_files import control_text, spectrum_settings, write_raw
 from mrspipe.io.lcmodel_results import read_lcmodel_table
 
 _DATA = Path(__file__).parents[2] / "shared" / "data"
-_SUMS = {"Glx": "Glu+Gln", "tNAA": "NAA+NAAG", "tCho": "GPC+PCh"}
-_CREATINE = "Cr+PCr"
+_SUMS = {"Glx": "Glu+Gln", "tNAA": "NAA+NAAG", "tCho": "GPC+PCh", "tCr": "Cr+PCr"}
 _RANGE_PPM = (0.2, 4.0)
 _N_SHOWN = 5
 _TREATMENTS: dict[str, Treatment] = {"mrspipe, alone": "generic", "mrspipe, study": "study"}
@@ -65,14 +64,14 @@ def main() -> None:
 
 
 def _by_lcmodel(made: Sequence[SyntheticSpectrum], program: Path) -> tuple[dict[str, np.ndarray], float]:
-    """Ratios to total creatine with their standard errors, and CPU seconds."""
+    """Values of `JUDGED` with their standard errors, and CPU seconds."""
     before = os.times()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_basis(folder / "press.basis", fitted_basis())
-        ratios = [_run(program.resolve(), folder, spectrum) for spectrum in made]
+        found = [_run(program.resolve(), folder, spectrum) for spectrum in made]
     after = os.times()
-    value, se = np.array(ratios).transpose(1, 0, 2)
+    value, se = np.array(found).transpose(1, 0, 2)
     seconds = after.children_user + after.children_system - before.children_user - before.children_system
     return {"value": value, "se": se, "converged": np.ones(len(made), bool)}, seconds
 
@@ -84,14 +83,14 @@ def _run(program: Path, folder: Path, spectrum: SyntheticSpectrum) -> tuple[list
     control = spectrum_settings(spectrum.signal.axis, _RANGE_PPM, **files)
     subprocess.run([program], input=control_text(control).encode(), cwd=folder, capture_output=True, check=False)
     rows = {name: (level, sd_pct / 100) for name, level, sd_pct, _ in read_lcmodel_table(folder / "table").rows}
-    creatine, creatine_sd = rows[_CREATINE]
-    levels = [rows[_SUMS.get(name, name)] for name in METABOLITES]
+    *levels, (creatine, creatine_sd) = [rows[_SUMS.get(name, name)] for name in JUDGED]
     values = [level / creatine for level, _ in levels]
-    return values, [value * math.hypot(sd, creatine_sd) for value, (_, sd) in zip(values, levels, strict=True)]
+    se = [value * math.hypot(sd, creatine_sd) for value, (_, sd) in zip(values, levels, strict=True)]
+    return [*values, creatine], [*se, creatine * creatine_sd]
 
 
 def _print_head(family: str) -> None:
-    titles = ("program", *METABOLITES[:_N_SHOWN], "CPU s a spectrum")
+    titles = ("program", *JUDGED[:_N_SHOWN], "CPU s a spectrum")
     sys.stdout.write(
         f"\nFamily {family}: bias / SD / root mean square error in %, 95 % intervals that hold, slope\n\n"
         f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}\n"

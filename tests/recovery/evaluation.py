@@ -20,6 +20,8 @@ from recovery.generator import AXIS, NAMES, Family, SyntheticSpectrum, fitted_ba
 # Glu first: it is what changes within a person.
 METABOLITES = ("Glu", "Glx", "tNAA", "tCho", "Ins", "Gln", "GABA", "GSH")
 """Whose ratio to tCr is judged."""
+JUDGED = (*METABOLITES, "tCr")
+"""These, and the amount of tCr itself."""
 Treatment = Literal["generic", "study", "given"]
 """Macromolecules of the fit: its general list, lines learned from all spectra, or a measured entry of the basis set."""
 TREATMENTS: tuple[Treatment, ...] = get_args(Treatment)
@@ -31,7 +33,7 @@ _Z = 1.96
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Estimates:
-    """Ratios to tCr of `METABOLITES`, each array of shape (n_spectra, n_metabolites).
+    """Values of `JUDGED`, each array of shape (n_spectra, n_judged): ratios to tCr, and tCr in mM.
 
     Parameters
     ----------
@@ -50,7 +52,7 @@ class Estimates:
 
 @dataclass(frozen=True, slots=True)
 class RecoveryRow:
-    """How well one ratio to tCr is recovered. Errors are relative to each spectrum's truth.
+    """How well one ratio to tCr, or tCr itself, is recovered. Errors are relative to each spectrum's truth.
 
     Parameters
     ----------
@@ -113,12 +115,12 @@ def fitted(
     """Fit spectra of one study, and compare with truth and oracle; ``learned``: of more spectra than these."""
     fits = _fits([spectrum.signal for spectrum in spectra], family, treatment, learned)
     truths = np.array([[spectrum.truth[name] for name in NAMES] for spectrum in spectra])
-    ratios = [ratios_to_tcr(fit.names, fit.amplitudes, fit.covariance) for fit in fits]
+    found = [judged_values(fit.names, fit.amplitudes, fit.covariance) for fit in fits]
     return Estimates(
-        truth=_ratios_of(truths),
-        value=np.array([value for value, _ in ratios]),
-        se=np.array([se for _, se in ratios]),
-        oracle=_ratios_of(np.array([spectrum.oracle() for spectrum in spectra])),
+        truth=_values_of(truths),
+        value=np.array([value for value, _ in found]),
+        se=np.array([se for _, se in found]),
+        oracle=_values_of(np.array([spectrum.oracle() for spectrum in spectra])),
         converged=np.array([fit.status == "converged" for fit in fits]),
     )
 
@@ -134,8 +136,8 @@ def joined(parts: Sequence[Estimates]) -> Estimates:
 
 
 def recovery_rows(estimates: Estimates) -> tuple[RecoveryRow, ...]:
-    """Bias, spread, coverage and slope of each ratio."""
-    return tuple(_recovery_row(estimates, column) for column in range(len(METABOLITES)))
+    """Bias, spread, coverage and slope of each of `JUDGED`."""
+    return tuple(_recovery_row(estimates, column) for column in range(len(JUDGED)))
 
 
 def change_row(first: Estimates, second: Estimates) -> ChangeRow:
@@ -175,15 +177,16 @@ def _change_row(first: Estimates, second: Estimates, change: FloatArray, se: Flo
     )
 
 
-def ratios_to_tcr(
+def judged_values(
     names: Sequence[str], amplitudes: FloatArray, covariance: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Ratios of `METABOLITES` to tCr and their standard errors, by the delta method: d(a/c) = (da - (a/c) dc) / c."""
-    weights, creatine = _weights(names)
-    total = creatine @ amplitudes
-    ratios = weights @ amplitudes / total
-    gradient = (weights - ratios[:, None] * creatine) / total
-    return ratios, np.sqrt(np.einsum("ij,jk,ik->i", gradient, covariance, gradient))
+    """Values of `JUDGED` and their standard errors; of a ratio by the delta method: d(a/c) = (da - (a/c) dc) / c."""
+    weights = _weights(names)
+    total = weights[-1] @ amplitudes
+    values, gradient = weights @ amplitudes, weights.copy()
+    values[:-1] /= total
+    gradient[:-1] = (weights[:-1] - values[:-1, None] * weights[-1]) / total
+    return values, np.sqrt(np.einsum("ij,jk,ik->i", gradient, covariance, gradient))
 
 
 def with_measured_macromolecules(basis: BasisSet, family: Family) -> BasisSet:
@@ -219,7 +222,7 @@ def _recovery_row(estimates: Estimates, column: int) -> RecoveryRow:
     truth, value, se = (getattr(estimates, name)[:, column] for name in ("truth", "value", "se"))
     error, oracle_error = 100 * (value / truth - 1), 100 * (estimates.oracle[:, column] / truth - 1)
     return RecoveryRow(
-        metabolite=METABOLITES[column],
+        metabolite=JUDGED[column],
         n=len(truth),
         bias_pct=float(error.mean()),
         sd_pct=float(error.std(ddof=1)),
@@ -235,16 +238,13 @@ def _root_mean_square(values: FloatArray) -> float:
     return float(np.sqrt(np.mean(values**2)))
 
 
-def _ratios_of(amplitudes: FloatArray) -> FloatArray:
-    """Ratios to tCr of amplitudes of `NAMES`, shape (n_spectra, n_names)."""
-    weights, creatine = _weights(NAMES)
-    ratios: FloatArray = amplitudes @ weights.T / (amplitudes @ creatine)[:, None]
-    return ratios
+def _values_of(amplitudes: FloatArray) -> FloatArray:
+    """Values of `JUDGED` from amplitudes of `NAMES`, shape (n_spectra, n_judged)."""
+    values: FloatArray = amplitudes @ _weights(NAMES).T
+    values[:, :-1] /= values[:, -1:]
+    return values
 
 
-def _weights(names: Sequence[str]) -> tuple[FloatArray, FloatArray]:
-    """Rows of 0 and 1 that pick `METABOLITES` and tCr out of the amplitudes of ``names``."""
-    rows = np.array(
-        [[float(name in SUMS.get(wanted, (wanted,))) for name in names] for wanted in (*METABOLITES, "tCr")]
-    )
-    return rows[:-1], rows[-1]
+def _weights(names: Sequence[str]) -> FloatArray:
+    """Rows of 0 and 1 that pick `JUDGED` out of the amplitudes of ``names``."""
+    return np.array([[float(name in SUMS.get(wanted, (wanted,))) for name in names] for wanted in JUDGED])

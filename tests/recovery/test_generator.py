@@ -7,7 +7,7 @@ import pytest
 
 from mrspipe.core.operators import to_spectrum
 from mrspipe.physics.constants import CR_PPM
-from recovery.evaluation import METABOLITES, Estimates, change_row, ratios_to_tcr, recovery_rows
+from recovery.evaluation import JUDGED, Estimates, change_row, judged_values, recovery_rows
 from recovery.first_family import FirstFamily, random_lines
 from recovery.generator import AXIS, LEVELS, NAMES, Conditions, draw_person, pairs, spectra, tone
 from recovery.lines import fwhm_hz, with_fwhm
@@ -160,20 +160,20 @@ def test_a_line_gets_the_width_that_is_asked_for(width_hz):
         assert fwhm_hz(with_fwhm(line, AXIS, width_hz), AXIS) == pytest.approx(width_hz, rel=0.01)
 
 
-def test_standard_errors_of_ratios_are_those_of_random_amplitudes():
+def test_standard_errors_of_ratios_and_amounts_are_those_of_random_amplitudes():
     rng = np.random.default_rng(12)
     mean = np.array([level.mean for level in LEVELS.values()])
     mixing = 0.02 * mean[:, None] * rng.standard_normal((len(NAMES), len(NAMES)))
     covariance = mixing @ mixing.T / len(NAMES)
-    _, se = ratios_to_tcr(NAMES, mean, covariance)
-    drawn = [ratios_to_tcr(NAMES, row, covariance)[0] for row in rng.multivariate_normal(mean, covariance, 2000)]
+    _, se = judged_values(NAMES, mean, covariance)
+    drawn = [judged_values(NAMES, row, covariance)[0] for row in rng.multivariate_normal(mean, covariance, 2000)]
     # SE of an SD from 2000 draws: 1.6 %.
     assert np.std(drawn, axis=0) == pytest.approx(se, rel=4 * 0.016)
 
 
 def made_estimates(factor, spread, n=4000):
     rng = np.random.default_rng(13)
-    truth = rng.normal(1.0, 0.1, (n, len(METABOLITES)))
+    truth = rng.normal(1.0, 0.1, (n, len(JUDGED)))
     value, oracle = (truth * (one + spread * rng.standard_normal(truth.shape)) for one in (factor, 1.0))
     return Estimates(truth, value, spread * truth, oracle, np.ones(n, bool))
 
