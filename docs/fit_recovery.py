@@ -2,8 +2,8 @@
 
 Usage: python docs/fit_recovery.py --family second --treatment study given --snr 20 40 80 --fwhm 5-7 7-9
 
-A table for each treatment of the macromolecules: ratios to total creatine, and its amount in mM, under all conditions that
-are named, and one for the change of Glu between two scans of a person.
+A table for each treatment of the macromolecules: ratios to total creatine, and its amount in mM, under all conditions
+that are named, and one for the change of Glu between two scans of a person.
 """
 
 import argparse
